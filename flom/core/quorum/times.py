@@ -77,11 +77,6 @@ class QuorumTimes(Value):
         """
         return (self.session - self.margin) / (1 - MARGIN_PART)
 
-    @property
-    def clock_ratio(self) -> float:
-        """Seconds that the fastest clock of all hosts may count in one of the slowest."""
-        return self.session / (self.session - self.margin)
-
     def lead_within(self, ttl: float) -> float:
         """Return for how many of C{ttl} seconds, the time of a lease as etcd says it, its holder may lead."""
         return ttl * (1 - self.margin / self.session)
