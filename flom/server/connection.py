@@ -94,7 +94,7 @@ from flom.trace import tracer
 if TYPE_CHECKING:
     from flom.core.modes import LockMode
     from flom.core.proofs import Prover
-    from flom.server.holding import Holding
+    from flom.server.holding import HoldClient, Holding
     from flom.server.holds import Adopter
     from flom.server.snapshot import Statuses
 
@@ -764,7 +764,7 @@ class LockProtocol(Protocol):
             self._send(self._connection.handed_over(leader, why))
             self.hang_up()
 
-    # what follows is for holds without a process (L{flom.server.holding})
+    # what follows is for holds without a process (L{flom.server.holding.HoldClient})
 
     @property
     def arbiter(self) -> DeferredArbiter:
@@ -957,7 +957,7 @@ class LockFactory(Factory):
         self.keepalive_of_sessions = self.keepalive.within(options.limits.session_timeout)
         self.connected: set[LockProtocol] = set()
         self.start = ""
-        self.adopting: dict[LockProtocol, Adopter] = {}
+        self.adopting: dict[HoldClient, Adopter] = {}
         self.answer_challenge: Callable[[Challenge], bytes] = lambda challenge: encode(Proof(None))
         self.is_promised: Callable[[], bool] = lambda: False
         self.answer_offer: Callable[[Offer, Send, Callable[[], None]], Callable[[bytes], None]] = _refuse_offer
