@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 CMD ?=
+BESIDE ?=
 ROUNDS ?=
 SECONDS ?= 60
 MINUTES ?= 1
@@ -22,7 +23,7 @@ PROGRAM_TESTS := tests/run tests/contract
 SCENARIO_TESTS := tests/scenarios
 HOST_TESTS := tests/scenarios/lan tests/scenarios/quorum
 LAN_TESTS := tests/scenarios/lan
-# those that `check` runs later than the others, so that its parts take the same time
+# those that `check` runs as a part of their own, so that the others do not take longer than any other part
 LATE_LAN_TESTS := $(wildcard tests/scenarios/lan/test_reclaim*.py tests/scenarios/lan/test_unlock*.py)
 
 # with the oldest Twisted that setup.cfg allows, and what belongs to it: what touches Twisted, and what it is for
@@ -33,7 +34,7 @@ OLDEST_TESTS := tests/reactor tests/server tests/client/deferred tests/tls tests
 	test_web.py) --ignore tests/server/quorum --ignore tests/server/test_preload.py
 
 .PHONY: run help test docs pictures test-lan test-late-lan test-quorum-hosts test-quorum test-programs test-scenarios \
-	test-modules test-others test-oldest share bench fuzz soak dist lint types check format clean
+	test-modules test-oldest share bench fuzz soak dist lint types check format clean
 
 run: $(VENV)/installed  ## show commands that contend for one lock, or run CMD='...' under a lock
 	@PATH="$(CURDIR)/$(BIN):$$PATH" docs/examples/contend.sh $(if $(value CMD),sh -c '$(subst ','\'',$(value CMD))')
@@ -42,7 +43,9 @@ help:  ## show what `make` can do
 	@sed -n 's/^\([a-z-]*\):.*## */\1#/p' Makefile | while IFS='#' read -r target text; do \
 		printf '%-18s %s\n' "$$target" "$$text"; done
 
-test: lint types docs dist check  ## everything that CI runs
+# `dist` writes what the tests of packages write too, so it is done before they begin
+test: lint dist  ## everything that CI runs
+	@$(MAKE) --no-print-directory check BESIDE='types docs'
 
 test-lan: $(VENV)/tested  ## only the tests on hosts of their own, with ROUNDS=... rounds of each race
 	FLOM_LAN_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PYTEST_ARGS) $(LAN_TESTS)
@@ -88,19 +91,17 @@ lint: $(VENV)/tested  ## ruff: rules and shape of the code
 types: $(VENV)/tested  ## mypy
 	$(BIN)/mypy
 
-# tests of processes and of hosts mostly wait for each other, so the others need not wait for them
-check: $(VENV)/tested  ## all tests, or PYTEST_ARGS='tests/server -x'
+# Tests of processes and of hosts mostly wait for each other, so the others need not wait for them. test-oldest comes
+# first, because its installation must not meet the tests of packages; then the longest. BESIDE has what `test` adds.
+check: $(VENV)/tested $(if $(PYTEST_ARGS),$(BESIDE))  ## all tests, or PYTEST_ARGS='tests/server -x'
 ifneq ($(PYTEST_ARGS),)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 else
-	@echo 'five parts of the tests run side by side, four at a time; each shows what it saw when it is done'
+	@echo 'parts of the tests run side by side, four at a time; each shows what it saw when it is done'
 	@$(MAKE) --no-print-directory --jobs 4 --keep-going --output-sync=target \
-		test-lan test-scenarios test-programs test-others test-oldest \
+		test-oldest test-scenarios test-lan test-modules test-late-lan test-programs $(BESIDE) test-quorum-hosts \
 		LAN_TESTS='$(LAN_TESTS) $(addprefix --ignore ,$(LATE_LAN_TESTS))'
 endif
-
-test-others: $(VENV)/tested  ## only the tests of modules, of etcd members and of reclaims between hosts, one after another
-	@$(MAKE) --no-print-directory --jobs 1 --keep-going test-modules test-quorum-hosts test-late-lan
 
 test-late-lan: $(VENV)/tested  ## only the tests of reclaims between hosts
 	@$(MAKE) --no-print-directory test-lan LAN_TESTS='$(LATE_LAN_TESTS)'
