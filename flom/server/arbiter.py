@@ -874,7 +874,7 @@ class DeferredArbiter(Acquiring):
             self._note_effect(effect)
         if kind is Ended or kind is Withdrawn:
             return
-        if isinstance(effect, Overdue):
+        if type(effect) is Overdue:
             self._end_overdue(effect)
             return
         if self._takeover is not None and (kind is Granted or (isinstance(effect, Converted) and effect.excludes_more)):

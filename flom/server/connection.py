@@ -597,10 +597,11 @@ class LockProtocol(Protocol):
         if self._is_traced:
             _locker.debug("to %s: %s", self._id, effect)
         match effect:
-            case Granted() if effect.request.wishes is not None and effect.request.wishes.ttl:
-                self._shared.holding.begin(self, effect)
-            case Granted():
-                self._answer(Outcome.GRANTED, effect, delayed=effect.delayed)
+            case Granted(request=request):
+                if request.wishes is not None and request.wishes.ttl:
+                    self._shared.holding.begin(self, effect)
+                else:
+                    self._answer(Outcome.GRANTED, effect, delayed=effect.delayed)
             case Queued():
                 self._answer(Outcome.QUEUED, delayed=effect.delayed, is_urgent=effect.ahead > SHORT_QUEUE)
             case Incubated():

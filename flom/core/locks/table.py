@@ -303,22 +303,23 @@ class LockTable(LockRecords):
         binding = record.bindings.get(name.key)
         if binding is None:
             return self.give_up(session, name, now, WhyWithdrawn.GONE)
-        resource = binding.entry.resource
+        entry, resource = binding.entry, binding.entry.resource
         if holdings := binding.holdings.get(name.text):
             holding = resource.pop_first_to_unlock(holdings)
             if not holdings:
                 del binding.holdings[name.text]
             binding.locks -= 1
-            if binding.entry.conversions:
-                self._forget_conversion(binding.entry, holding)
+            if entry.conversions:
+                self._forget_conversion(entry, holding)
             if holding.sharing is None:  # as free does, without the call
                 resource.release(holding, rollback)
             else:
                 holding.sharing.release(resource, holding, rollback)
-            if binding.entry.wishes is not None:
-                binding.entry.wishes.end(holding)
-            effects = self._serve(binding.entry, now, [self._end(holding, now)])
-            self._note_position(binding.entry)
+            if entry.wishes is not None:
+                entry.wishes.end(holding)
+            effects = self._serve(entry, now, [self._end(holding, now)])
+            if entry.kept is not None:
+                self._note_position(entry)
             return effects
         if resource.unlock_needs_holding:
             raise RemoteProtocolError(f"unlock of {name.text}, which it does not hold")

@@ -94,8 +94,8 @@ class ConvertibleResource(Resource):
     """
     A resource whose locks have modes.
 
-    @ivar is_free: returns whether the session of a request is known to hold nothing, nor any session that may wait for
-        it; by default, that is known of none.
+    @ivar is_free: returns whether the session of a request, which has wishes, is known to hold nothing, nor any session
+        that may wait for it; by default, that is known of none.
     """
 
     def __init__(self) -> None:
@@ -154,14 +154,14 @@ class ConvertibleResource(Resource):
 
     def _kind_on_arrival(self, request: LockRequest) -> int:
         """Return the kind of C{request}, which is about to wait."""
-        if self.is_free(request):
+        if request.wishes is not None and self.is_free(request):  # who wishes for nothing tells no lineage
             self._free.add(request)
             return request.mode + FREE
         return request.mode
 
     def _kind_on_leaving(self, request: LockRequest) -> int:
         """Return the kind of C{request}, which waits no longer."""
-        if request in self._free:
+        if self._free and request in self._free:
             self._free.discard(request)
             return request.mode + FREE
         return request.mode

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
 from flom.core.requests import LockRequest
@@ -52,15 +52,9 @@ class KindQueues(Generic[W]):
         if not queue:
             del self._queues[kind]
 
-    def first(self, fits: Callable[[int], bool]) -> W | None:
-        """Find the first waiter whose kind C{fits}."""
-        found, earliest = None, NEVER
-        for kind, queue in self._queues.items():
-            if fits(kind):
-                waiter, arrival = next(iter(queue.items()))
-                if arrival < earliest:
-                    found, earliest = waiter, arrival
-        return found
+    def items(self) -> Iterable[tuple[int, OrderedDict[W, int]]]:
+        """Return the kinds that have waiters, with these and their arrival numbers, in order."""
+        return self._queues.items()
 
     def head(self, kind: int) -> W | None:
         """Return the first waiter of C{kind}."""

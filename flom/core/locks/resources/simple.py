@@ -8,7 +8,7 @@ from itertools import count
 from flom.core.effects import Instant
 from flom.core.locks.resources.base import Holding
 from flom.core.locks.resources.conversion import FREE, OWN, STOPS, Conversion, ConvertibleResource, find_circle
-from flom.core.locks.resources.queues import KindQueues
+from flom.core.locks.resources.queues import NEVER, KindQueues
 from flom.core.modes import IN_THE_WAY, ONE_HOLDER, LockMode
 from flom.core.requests import LockRequest
 
@@ -41,10 +41,14 @@ class SimpleResource(ConvertibleResource):
         self._queues.remove(request, self._kind_on_leaving(request))
 
     def next_waiter(self, now: Instant) -> LockRequest | None:
-        return self._queues.first(self._admits)
-
-    def _admits(self, kind: int) -> bool:
-        return not self._held & STOPS[kind] and (kind < FREE or not self._wanted & STOPS[kind])
+        held, wanted = self._held, self._wanted
+        found, earliest = None, NEVER
+        for kind, queue in self._queues.items():
+            if not held & STOPS[kind] and (kind < FREE or not wanted & STOPS[kind]):
+                request, arrival = next(iter(queue.items()))
+                if arrival < earliest:
+                    found, earliest = request, arrival
+        return found
 
     def admits_beside(self, holding: Holding, mode: LockMode) -> bool:
         return not (self._held - ONE_HOLDER[holding.request.mode]) & IN_THE_WAY[mode]
@@ -62,7 +66,8 @@ class SimpleResource(ConvertibleResource):
         return find_circle(None, holding.request.mode, mode, all_of_them, lambda one, other: True)
 
     def next_conversion(self) -> Conversion | None:
-        return self._conversions.first(lambda kind: not (self._held - OWN[kind]) & STOPS[kind])
+        fitting = [kind for kind in self._conversions if not (self._held - OWN[kind]) & STOPS[kind]]
+        return self._conversions.head(min(fitting, key=self._conversions.arrival_of_head, default=-1))
 
     def _enqueue_conversion(self, conversion: Conversion) -> None:
         self._wanted += ONE_HOLDER[conversion.mode]
