@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from sys import intern
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionDone
@@ -119,6 +119,14 @@ Send = Callable[[bytes], None]
 
 MOST_TO_SHOW: Final = 100
 """Requests for the status of one connection that wait to be answered."""
+
+
+class _Also(NamedTuple):
+    """What few answers say besides, to clients that are not FLoM's; see L{ServerConnection.answer}."""
+
+    why: str = ""
+    hold: HoldTold | None = None
+    part: int = 0
 
 
 @implementer(IHandshakeListener, IPushProducer)
@@ -326,7 +334,7 @@ class LockProtocol(Protocol):
                     self._arbiter.statistics.lost[Loss.RECLAIM_REFUSED] += 1
                     self._answer(Outcome.BUSY)
                 elif order.wishes is not None and order.wishes.concerns_kept and (why := self._why_unfulfilled(order)):
-                    self._answer(Outcome.IMPOSSIBLE, why=why)
+                    self._answer(Outcome.IMPOSSIBLE, also=_Also(why))
                 else:
                     self._arbiter.request(order)
             case Introduced():
@@ -412,7 +420,8 @@ class LockProtocol(Protocol):
                     self._arbiter.statistics.lost[Loss.RECLAIM_REFUSED] += len(order.parts)
                     self._answer(Outcome.BUSY)
                 elif order.wishes is not None and order.wishes.is_of_one_lock:
-                    self._answer(Outcome.IMPOSSIBLE, why="what is kept of a lock, or with it, is for one lock alone")
+                    why = "what is kept of a lock, or with it, is for one lock alone"
+                    self._answer(Outcome.IMPOSSIBLE, also=_Also(why))
                 else:
                     self._arbiter.request_all(order)
             case ReleaseAll():
@@ -608,7 +617,7 @@ class LockProtocol(Protocol):
                 self._answer(Outcome.AWAITING_CREATION)
             case Refused(outcome=outcome, delayed=delayed):
                 number = self._connection.number_of(effect.request.name)
-                self._answer(outcome, delayed=delayed, why=effect.why, part=number)
+                self._answer(outcome, delayed=delayed, also=_Also(effect.why, part=number))
             case Converted(request=request, number=number):
                 proof = self._prove(effect)
                 self._answer_conversion(Outcome.GRANTED, request.mode, number, effect.token, proof, effect.delayed)
@@ -653,15 +662,13 @@ class LockProtocol(Protocol):
         *,
         delayed: bool = False,
         is_urgent: bool = False,
-        why: str = "",
-        hold: HoldTold | None = None,
-        part: int = 0,
+        also: _Also | None = None,
     ) -> None:
         connection = self._connection
         if connection.is_extended:
-            data = self._answer_to_extended(outcome, grant, delayed, why, hold, part)
+            data = self._answer_to_extended(outcome, grant, delayed, also)
         else:
-            data = connection.answer(outcome, None if grant is None else grant.element, delayed=delayed)
+            data = connection.plain_answer(outcome, None if grant is None else grant.element, delayed=delayed)
         if data is None:
             self._close(f"a timestamp format that cannot be used: {self._connection.resource}")
             return
@@ -672,13 +679,13 @@ class LockProtocol(Protocol):
             self._shared.postponed.set(self)
             return
         self._send(data)
-        if self._connection.is_over:
+        if connection.is_over:
             self._end_producing()
             close_our_side(self.transport)
             self._end_session()  # with all its locks and requests: no answer can reach it any more
 
     def _answer_to_extended(
-        self, outcome: Outcome, grant: Granted | None, delayed: bool, why: str, hold: HoldTold | None, part: int
+        self, outcome: Outcome, grant: Granted | None, delayed: bool, also: _Also | None
     ) -> bytes | None:
         """Return the answer to a client that understands what those of FLoM do not."""
         tells_secret = self._can_outlive and not delayed and outcome in _BEGINS_SESSION
@@ -686,10 +693,12 @@ class LockProtocol(Protocol):
         terms = self._shared.terms
         if secret and self._mark is not None and not self._mark.problem:
             terms = terms.replace(waits=True)
+        connection = self._connection
         if grant is None:
-            return self._connection.answer(outcome, delayed=delayed, session=secret, terms=terms, why=why, part=part)
-        connection, proof, wishes = self._connection, self._prove(grant), grant.request.wishes
-        if wishes is None and hold is None and connection.several is None:  # mostly
+            why, part = ("", 0) if also is None else (also.why, also.part)
+            return connection.answer(outcome, delayed=delayed, session=secret, terms=terms, why=why, part=part)
+        proof, wishes = self._prove(grant), grant.request.wishes
+        if wishes is None and also is None and connection.several is None:  # mostly
             return connection.answer(
                 outcome, grant.element, grant.token, delayed=delayed, session=secret, terms=terms, proof=proof
             )
@@ -704,7 +713,7 @@ class LockProtocol(Protocol):
             terms=terms,
             proof=proof,
             told=told,
-            hold=hold,
+            hold=None if also is None else also.hold,
             part=part,
             left=grant.left,
         )
@@ -829,7 +838,7 @@ class LockProtocol(Protocol):
         hold: HoldTold | None = None,
     ) -> None:
         """Answer the client, see L{ServerConnection.answer}."""
-        self._answer(outcome, grant, delayed=delayed, why=why, hold=hold)
+        self._answer(outcome, grant, delayed=delayed, also=_Also(why, hold))
 
     def send(self, data: bytes) -> None:
         """Send C{data} to the client."""

@@ -390,6 +390,21 @@ class ServerConnection(ServerSession):
         @param left: of the grant, see L{Answer.left}; likewise.
         @return: C{None} if the only way to say so is to close the connection.
         """
+        data = self.plain_answer(outcome, element, delayed=delayed)
+        if data is None:
+            return None
+        if session:
+            data = add_session(data, session, terms)
+        if told is not None or (why and self.is_extended):
+            data = add_told(data, told, why)
+        if part:
+            data = add_part(data, part)
+        if token and self.is_extended:
+            data = add_token(add_left(data, left) if left else data, token, proof)
+        return data if hold is None else add_hold(data, hold)
+
+    def plain_answer(self, outcome: Outcome, element: str | None = None, *, delayed: bool = False) -> bytes | None:
+        """Do as L{answer}, where no more is to be said than a daemon of FLoM's would say."""
         step = self.step_of(outcome, delayed=delayed)
         if step is None:
             return None
@@ -397,17 +412,9 @@ class ServerConnection(ServerSession):
             data = encode_answer(16, outcome, element, self._peer_id, self.is_extended, self._start)
         else:
             data = encode_answer(step, outcome, element, None, self.is_late and not delayed)
-        if session:
-            data = add_session(data, session, terms)
-        if told is not None or (why and self.is_extended):
-            data = add_told(data, told, why)
-        if part:
-            data = add_part(data, part)
         if not delayed:
             self.is_late = self.several is not None
-        if token and self.is_extended:
-            data = add_token(add_left(data, left) if left else data, token, proof)
-        return data if hold is None else add_hold(data, hold)
+        return data
 
     def more_wanted(self) -> bytes:
         """Say that the rest of a request that is L{Incomplete} may follow."""
