@@ -7,8 +7,11 @@ import signal
 import sys
 from pathlib import Path
 
-from flom.core.protocol.messages import Unlock
-from tests.fakes.leading import HASTY, RUNS_ON, Answering, Holds, gone, grant, reclaimed, still_asked
+from flom.codes import Outcome
+from flom.core.modes import PR
+from flom.core.protocol.messages import Answer, Convert, ConvertAnswer, Ping, Unlock
+from tests.ctl.peers import FLOMCTL
+from tests.fakes.leading import HASTY, RUNS_ON, SECRET, TERMS, Answering, Holds, gone, grant, reclaimed, still_asked
 from tests.fakes.peers import FakeDaemon
 from tests.fakes.programs import Programs, is_alive
 
@@ -63,6 +66,33 @@ def test_after_a_reclaim_it_asks_on_the_new_connection(holds_by_quorum: Holds, f
     still_asked(answering)
     answering.answers = False
     gone(command)
+
+
+def test_after_a_conversion_it_reclaims_what_is_held_then(fake: FakeDaemon, programs: Programs, tmp_path: Path) -> None:
+    """The mode, the token and the proof are those of the conversion, not of the grant."""
+    script = f"{FLOMCTL} convert PR && echo $$; while :; do sleep 0.05; done"
+    running = programs.start("-s", str(tmp_path / "fake.sock"), "-r", "R1", "--", "sh", "-c", script)
+    conversation, _ = fake.accept()
+    answer = Answer(16, Outcome.GRANTED, None, "0" * 32, extended=True, session=SECRET, terms=TERMS, converts=True)
+    conversation.say(answer.replace(token=7, proof="a" * 32))
+    while isinstance(asked := conversation.read(), Ping):
+        conversation.say(Ping(16))
+    assert isinstance(asked, Convert)
+    conversation.say(ConvertAnswer(16, Outcome.GRANTED, PR, asked.number, 9, "b" * 32))
+    answering = Answering(conversation)
+    assert running.line() == "9"
+    command = int(running.line())
+    running.signal(signal.SIGKILL)
+    running.wait()
+    still_asked(answering)
+    answering.close()
+    conversation, again = fake.accept()
+    assert (again.regains, again.mode, again.token, again.proof) == (True, PR, 9, "b" * 32)
+    grant(conversation, again)
+    answering = Answering(conversation)
+    still_asked(answering)
+    os.kill(command, signal.SIGKILL)
+    answering.join()
 
 
 def test_the_command_of_a_flom_run_that_is_stopped_is_ended(holds_by_quorum: Holds) -> None:
