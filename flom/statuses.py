@@ -53,6 +53,12 @@ _LOOK_FOR_IT: Final = (
 _CREATE_IT: Final = "Have a command without `-e no` create it, or leave out `-o 0` to wait until one does."
 _SEE_WHY: Final = "The lines before it say why."
 
+_HOLD_IS_OVER: Final = _ours(
+    _E.LOST,
+    "There is no hold of this handle: it was released, or its time is over.",
+    "What it was to protect may have been locked by another one meanwhile. Begin a new hold, with a longer `--ttl`.",
+)
+
 STATUSES: Final[dict[str, tuple[Meaning, ...]]] = {
     "flom-run": (
         _ours(
@@ -151,6 +157,31 @@ STATUSES: Final[dict[str, tuple[Meaning, ...]]] = {
             _E.ERROR,
             "The file with the highest token is broken, or cannot be read or written; the command was not run.",
             "The line on standard error names it. Remove it only when no earlier holder can be left.",
+        ),
+    ),
+    "flomctl hold": (
+        _ours(_E.OK, "The lock is held; its handle was printed."),
+        _ours(
+            _E.DEADLOCK,
+            "To wait would be to wait for ever.",
+            "The line on standard error names who waits for whom. Take the locks in the same order everywhere.",
+        ),
+        _ours(
+            _E.CANNOT_WAIT,
+            "The resource does not exist, a configuration file says that it is not to be created, and `--wait 0` that "
+            "it is not waited for.",
+            "Have a command create it, or leave out `--wait 0`.",
+        ),
+        _ours(
+            _E.BUSY,
+            "The resource is locked, with `--wait 0`, or the time of `--wait` is up.",
+            "`flomctl status` shows who holds it. Try again later, or wait longer.",
+        ),
+    ),
+    "flomctl renew": (_HOLD_IS_OVER,),
+    "flomctl release": (
+        _HOLD_IS_OVER._replace(
+            remedy="It needs no release; what it was to protect may have been locked by another one before."
         ),
     ),
     "flomctl convert": (

@@ -11,6 +11,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+NO_SUCH_HOLD: Final = "there is no hold of this handle here: it was released, or its time is over"
+"""What a daemon answers about a handle that it does not know (L{flom.server.holds}); clients know the case by it."""
+
 PREFIX: Final = "hold-"
 
 ID_DIGITS: Final = 8

@@ -239,7 +239,7 @@ def _add_convert(command: Parser) -> None:
     )
     limit = command.add_mutually_exclusive_group()
     help = "seconds, or 500ms, 2m, to wait for it at most; if they are over, the lock is held as it was, with status 98"
-    limit.add_argument("--wait", type=duration, metavar="TIMEOUT", help=help)
+    limit.add_argument("--timeout", "--wait", dest="wait", type=duration, metavar="SECONDS", help=help)
     limit.add_argument("--no-wait", action="store_true", help="do not wait: status 98 if other holders are in the way")
     command.set_defaults(run="convert:convert")
 

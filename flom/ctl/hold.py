@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from flom.client.blocking.acquire import Hooks
-from flom.client.blocking.hold import begin_hold, order_hold
+from flom.client.blocking.hold import HoldGone, begin_hold, order_hold
+from flom.codes import ExitStatus
 from flom.core.handles import is_handle
 from flom.core.names import TimestampName, parse_name
-from flom.ctl.output import BAD_USAGE, print_error, print_json, print_warning
+from flom.ctl.output import BAD_USAGE, FAILED, print_error, print_json, print_warning
 from flom.ctl.place import config_of, place_of
-from flom.errors import InvalidName
+from flom.errors import CannotWait, InvalidName, LockBusy, LockDeadlock, LockRefused, LockTimeout
 from flom.status.wording import spell_seconds
 from flom.text import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
+    from typing import Final
 
     from flom.core.protocol.messages import HoldTold
+
+_STATUSES: Final = (
+    (LockDeadlock, ExitStatus.DEADLOCK),
+    (CannotWait, ExitStatus.CANNOT_WAIT),
+    (LockBusy, ExitStatus.BUSY),
+    (LockTimeout, ExitStatus.BUSY),
+)
+"""What to exit with if there is no hold, as flom-run does; for other refusals, it is L{FAILED}."""
 
 
 class _Hooks(Hooks):
@@ -46,7 +56,11 @@ def hold(arguments: Namespace) -> int:
             what = "modes" if field == "lock_mode" else "units"
             print_error(f"{option}: '{given[field]}': {name.text}, which is {name.type_name}, has no {what}")
             return BAD_USAGE
-    begun, granted = begin_hold(config, _Hooks(), arguments.ttl, arguments.title or "")
+    try:
+        begun, granted = begin_hold(config, _Hooks(), arguments.ttl, arguments.title or "")
+    except (LockRefused, LockTimeout) as e:
+        print_error(str(e))
+        return next((status for kind, status in _STATUSES if isinstance(e, kind)), FAILED)
     if arguments.json:
         token = granted.token and str(granted.token)
         print_json({"handle": begun.handle, "element": granted.element, "token": token, **_as_dict(begun)})
@@ -72,7 +86,11 @@ def _order(arguments: Namespace, handle: str, *, is_release: bool, ttl: float = 
     if not is_handle(handle):
         print_error(f"{handle!r} is no handle: those that flomctl hold prints begin with hold-, and have 46 characters")
         return BAD_USAGE
-    done = order_hold(config_of(arguments, must_lead=True), _Hooks(), handle, is_release=is_release, ttl=ttl)
+    try:
+        done = order_hold(config_of(arguments, must_lead=True), _Hooks(), handle, is_release=is_release, ttl=ttl)
+    except HoldGone as e:
+        print_error(str(e))
+        return ExitStatus.LOST
     if arguments.json:
         print_json({("released" if is_release else "renewed"): _as_dict(done)})
         return 0

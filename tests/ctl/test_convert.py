@@ -118,7 +118,8 @@ def test_of_two_that_want_to_write_the_later_one_is_refused(scene: Scene) -> Non
 
 def test_a_conversion_ends_with_its_time_or_its_process(scene: Scene) -> None:
     holder, other = scene.start("-l", "PR"), scene.start("-l", "PR")
-    assert convert(holder, "EX", "--wait", "20ms") == ("flomctl: db: not converted within 20ms", 98)
+    for option in ("--timeout", "--wait"):
+        assert convert(holder, "EX", option, "20ms") == ("flomctl: db: not converted within 20ms", 98)
     text, status = convert(holder, "EX", "--no-wait")
     assert (text.endswith(BUSY), status) == (True, 98)
     assert convert(holder, "EX & sleep 0.2; kill $!; wait $!")[1] == 128 + signal.SIGTERM

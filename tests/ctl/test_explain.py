@@ -22,7 +22,7 @@ def explain(*words: str) -> int:
 
 def test_a_status_is_explained_for_each_program_that_has_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert explain("98") == 0
-    ours, of_flom, _, own = capsys.readouterr().out.splitlines()
+    ours, of_flom, _, _, own = capsys.readouterr().out.splitlines()
     assert ours.startswith("98 flom-run (busy): The resource is locked, with -o 0, or the time ")
     assert "flomctl status shows who holds it." in ours
     assert of_flom.startswith("98 flom (busy): ")

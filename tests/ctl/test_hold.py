@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flom.codes import Outcome
+from flom.codes import ExitStatus, Outcome
 from tests.ctl.peers import FLOMCTL, flomctl
 from tests.fakes.daemon import Daemon
 from tests.fakes.peers import FakeDaemon, is_locked
@@ -52,7 +52,9 @@ def test_it_holds_the_lock_until_it_is_released(programs: Programs, keeper: Daem
     released = flomctl(programs, "release", "-s", keeper.socket, handle)
     assert (released.returncode, released.stdout) == (0, "db (EX) is released\n")
     assert waiter.finish().stdout == "granted\n"
-    assert_refused(flomctl(programs, "release", "-s", keeper.socket, handle), 1, "there is no hold of this handle here")
+    assert_refused(
+        flomctl(programs, "release", "-s", keeper.socket, handle), 95, "there is no hold of this handle here"
+    )
 
 
 def test_its_time_ends_it(programs: Programs, keeper: Daemon) -> None:
@@ -101,6 +103,15 @@ def _is_adopted(programs: Programs, daemon: Daemon) -> bool:
     return any(lock["hold"] and lock["hold"]["left"] is None for lock in locks)
 
 
+def test_a_lock_that_is_not_granted_has_the_status_of_flom_run(programs: Programs, keeper: Daemon) -> None:
+    begin(programs, keeper, "db")
+    for limit in (["--wait", "0"], ["-o", "50ms"], ["--timeout", "50ms"]):
+        assert_refused(flomctl(programs, "hold", "-s", keeper.socket, "db", *limit), ExitStatus.BUSY, "db")
+    explained = flomctl(programs, "explain", "98", "95").stdout
+    for words in ("98 flomctl hold (busy)", "95 flomctl renew (lost)", "95 flomctl release (lost)"):
+        assert words in explained
+
+
 def test_json_has_all_of_it(programs: Programs, keeper: Daemon) -> None:
     done = flomctl(programs, "hold", "-s", keeper.socket, "red.green", "--json", "--ttl", "90s")
     told = json.loads(done.stdout)
@@ -142,8 +153,8 @@ SENSELESS = [
     (["hold", "db", "-q", "3"], 2, "resource-quantity"),
     (["hold", "db", "-l", "XX"], 2, "XX"),
     (["renew", "db"], 2, "'db' is no handle"),
-    (["renew", HANDLE], 1, "there is no hold of this handle here"),
-    (["release", HANDLE], 1, "there is no hold of this handle here"),
+    (["renew", HANDLE], 95, "there is no hold of this handle here"),
+    (["release", HANDLE], 95, "there is no hold of this handle here"),
     (["release", HANDLE[:-1]], 2, "is no handle"),
     (["release", HANDLE, "7"], 2, "leave out NUMBER"),
     (["release", HANDLE, "--all"], 2, "--all"),

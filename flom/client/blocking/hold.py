@@ -6,6 +6,7 @@ import os
 from time import monotonic
 
 from flom.client.blocking.acquire import Acquirer, Hooks, request_of
+from flom.core.handles import NO_SUCH_HOLD
 from flom.core.modes import NL
 from flom.core.protocol.events import Refused
 from flom.core.protocol.messages import STATUS_PROBE, HoldAnswer, Lock, Wishes
@@ -31,6 +32,10 @@ ANSWER_TIMEOUT: Final = 20.0
 
 class HoldRefused(FlomError):
     """A daemon has not done what was asked of a hold; the text says why."""
+
+
+class HoldGone(HoldRefused):
+    """A daemon knows no hold of this handle: it was released, or its time is over."""
 
 
 def begin_hold(config: Config, hooks: Hooks, ttl: float, title: str = "") -> tuple[HoldTold, Granted]:
@@ -59,6 +64,7 @@ def order_hold(config: Config, hooks: Hooks, handle: str, *, is_release: bool = 
     @param is_release: true to release it, and false to begin its time anew.
     @param ttl: seconds of its new TTL; 0 for the one that it has.
     @return: what it is then, or was.
+    @raise HoldGone: there is no such hold.
     @raise HoldRefused: that was not done.
     @raise DaemonLost: it is not known whether it was.
     @raise FlomError: see L{Acquirer.reach}.
@@ -73,7 +79,8 @@ def order_hold(config: Config, hooks: Hooks, handle: str, *, is_release: bool = 
     finally:
         conversation.close()
     if answer.hold is None:
-        raise HoldRefused(f"{conversation.peer}: {answer.why or 'nothing was done'}")
+        refused = HoldGone if answer.why == NO_SUCH_HOLD else HoldRefused
+        raise refused(f"{conversation.peer}: {answer.why or 'nothing was done'}")
     return answer.hold
 
 

@@ -290,7 +290,7 @@ complete -c flomctl -n '__fish_seen_subcommand_from certs; and __fish_seen_subco
 complete -c flomctl -n '__fish_seen_subcommand_from certs' -s h -l help -f -d 'show this, and end'
 complete -c flomctl -n __fish_use_subcommand -xa convert -d 'change the mode of the lock of the flom-run that this runs under'
 complete -c flomctl -n '__fish_seen_subcommand_from convert' -s h -l help -f -d 'show this, and end'
-complete -c flomctl -n '__fish_seen_subcommand_from convert' -l wait -x -d 'seconds, or 500ms, 2m, to wait for it at most; if they are over, the lock is held as it was, with status 98'
+complete -c flomctl -n '__fish_seen_subcommand_from convert' -l timeout -l wait -x -d 'seconds, or 500ms, 2m, to wait for it at most; if they are over, the lock is held as it was, with status 98'
 complete -c flomctl -n '__fish_seen_subcommand_from convert' -l no-wait -f -d 'do not wait: status 98 if other holders are in the way'
 complete -c flomctl -n '__fish_seen_subcommand_from convert' -x
 complete -c flomctl -n __fish_use_subcommand -xa fence -d 'run a command unless its lock has been lost to a later holder'
