@@ -106,7 +106,7 @@ def test_after_an_end_in_good_order_where_nobody_holds_nobody_waits(scene: Scene
 
 
 def test_programs_reclaim_what_they_held(lan: Lan, tmp_path: Path, marks: Marks) -> None:
-    scene = Scene(lan, tmp_path, grace=2.0)  # five programs come back at once, perhaps on a busy machine
+    scene = Scene(lan, tmp_path, grace=4.0)  # five programs come back at once, perhaps on a busy machine
     host, port = scene.place[1::2]
     (tmp_path / ".flom").write_text(f"[Daemon]\nUnicastAddress={host}\nUnicastPort={port}\nLifespan=0\n")
     holders = []
