@@ -69,8 +69,11 @@ NO_END = "output priority 0; tcp flags & fin == fin drop"
 
 KEEPALIVE = ["--tcp-keepalive-time", "1", "--tcp-keepalive-intvl", "1", "--tcp-keepalive-probes", "2"]
 
-TOLD = re.compile("has not confirmed the unlock|not confirmed$|closed the connection|was not reclaimed")
-"""What a line about a loss says; a reset may come before the unlock, as the answer to an acknowledgement."""
+TOLD = re.compile("has not confirmed the unlock|not confirmed$|closed the connection|is broken|was not reclaimed")
+"""
+What a line about a loss says; a reset may come before the unlock, as the answer to an acknowledgement or, on a busy
+machine, to a keepalive probe.
+"""
 
 STATUSES = {0: "ok", ExitStatus.ERROR: "lost", ExitStatus.LOST: "lost"}
 """What the statuses of L{CLIENTS} mean."""
