@@ -184,6 +184,14 @@ STATUSES: Final[dict[str, tuple[Meaning, ...]]] = {
             remedy="It needs no release; what it was to protect may have been locked by another one before."
         ),
     ),
+    "flomctl value": (
+        _ours(
+            _E.ERROR,
+            "With `--set`: it runs under no `flom-run` that was asked for a value, the text is too long, or the lock "
+            "is lost, or in a mode other than EX and PW.",
+            "The line on standard error says which. Nothing was changed.",
+        ),
+    ),
     "flomctl convert": (
         _ours(_E.OK, "The lock is held in the new mode."),
         _ours(

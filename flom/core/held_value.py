@@ -36,19 +36,28 @@ class HeldValue:
         @raise InvalidRequest: it has more than 64 bytes, or is no text; or the lock is held in a mode in which that is
             not possible.
         """
-        try:
-            check_text("value", text)
-            if mode not in (EX, PW):
-                raise InvalidRequest(f"the value can be set in mode EX or PW, not {mode.name}")
-            note = Note(text)
-            try:
-                encode(Unlock(self._name, note=note))
-            except LocalProtocolError:
-                raise InvalidRequest("the name of the resource is too long for a value") from None
-        except InvalidRequest as e:
-            e.concern(self._name)
-            raise
+        note = Note(text)
+        check_note(self._name, note, mode)
         self.value, self.note = text, note
+
+
+def check_note(name: str, note: Note, mode: LockMode) -> None:
+    """
+    Raise L{InvalidRequest} if C{note}, whose value the holder has set, cannot be kept; see L{HeldValue.set}.
+
+    @param name: of the resource.
+    """
+    try:
+        check_text("value", note.value)
+        if mode not in (EX, PW):
+            raise InvalidRequest(f"the value can be set in mode EX or PW, not {mode.name}")
+        try:
+            encode(Unlock(name, note=note))
+        except LocalProtocolError:
+            raise InvalidRequest("the name of the resource is too long for a value") from None
+    except InvalidRequest as e:
+        e.concern(name)
+        raise
 
 
 def known_value(value: HeldValue | None, resource: str) -> HeldValue:

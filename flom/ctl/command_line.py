@@ -33,7 +33,7 @@ def make_parser() -> Parser:
         ("top", _add_top, "show the same live, on a terminal; ? shows its keys"),
         ("wait-for", _add_wait_for, "show who blocks whom; status 3 for a deadlock"),
         ("deadlocks", _add_deadlocks, "show which holders wait for one another; status 3 if there are any"),
-        ("value", _add_value, "show the values of resources, and when jobs of --once-per were done last"),
+        ("value", _add_value, "show the values of resources, and when jobs of --once-per were done last; or set one"),
         ("hold", _add_hold, "hold a lock without a process, and print its handle"),
         ("renew", _add_renew, "begin the time of such a hold anew"),
         ("release", _add_release, "release a hold by its handle, or end a lock that another client holds"),
@@ -99,6 +99,11 @@ def _add_deadlocks(command: Parser) -> None:
 
 
 def _add_value(command: Parser) -> None:
+    help = (
+        "in a command under flom-run --value, --read-value or --once-per: the value that is kept if the command ends "
+        "with 0, up to 64 bytes; -: the first line of stdin"
+    )
+    command.add_argument("--set", dest="text", metavar="TEXT", help=help)
     _add_glob(command)
     _add_place(command)
     _add_json(command)

@@ -20,6 +20,7 @@ from flom.errors import AlreadyDone, ConfigError, InvalidRequest, LocalProtocolE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from flom.config import Config
+    from flom.core.modes import LockMode
     from flom.core.protocol.messages import Lock, Told
     from flom.errors import FlomError
     from flom.job.command_line import CommandLine
@@ -83,9 +84,27 @@ class KeptWishes:
 
     def note(self) -> Note | None:
         """Return what is to be kept when the command has ended with 0; C{None} for nothing."""
+        if self.period is None and self.value is None:
+            return None
+        return self._note_with(self.value)
+
+    def set_value(self, name: str, text: str, mode: LockMode) -> None:
+        """
+        Make C{text} the value that the resource is to have, as the command has asked while it runs.
+
+        @param name: of the resource.
+        @param mode: in which the lock is held.
+        @raise flom.errors.InvalidRequest: see L{flom.core.held_value.HeldValue.set}.
+        """
+        from flom.core.held_value import check_note  # which few commands need
+
+        check_note(name, self._note_with(text), mode)
+        self.value = text
+
+    def _note_with(self, value: str | None) -> Note:
         if self.period is None:
-            return None if self.value is None else Note(self.value)
-        return Note(self.value, self.key, self.period, os.uname().nodename[:MAX_BY])
+            return Note(value)
+        return Note(value, self.key, self.period, os.uname().nodename[:MAX_BY])
 
     def _check_lock(self, config: Config) -> None:
         """Raise L{ConfigError} if the lock excludes too few others for what is wanted."""

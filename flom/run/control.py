@@ -1,6 +1,6 @@
 """
 What a command asks its C{flom-run} for, by the descriptor that it has in C{FLOM_CONTROL_FD}: to convert its lock
-(docs/howto/convert.md).
+(docs/howto/convert.md), or to set the value of its resource (docs/howto/once-per-period.md).
 
 Each question is a line, and so is its answer. C{flomctl} sends a socket of its own with its question, for the answer
 alone: so several processes can ask at once, and one that ends withdraws what it has asked for. They are answered one
@@ -44,10 +44,10 @@ class _Question:
     @ivar asker: the socket for the answer; C{None} for the one that it has come by.
     """
 
-    __slots__ = ("asker", "words")
+    __slots__ = ("asker", "line")
 
-    def __init__(self, words: list[str], asker: socket.socket | None) -> None:
-        self.words = words
+    def __init__(self, line: str, asker: socket.socket | None) -> None:
+        self.line = line
         self.asker = asker
 
 
@@ -61,6 +61,7 @@ class Control:
         conversions: Conversions | None,
         begin: Callable[[], None],
         decided: Callable[[], None],
+        set_value: Callable[[str], str],
     ) -> None:
         """
         @param ours: our end.
@@ -68,12 +69,15 @@ class Control:
         @param conversions: of the lock; C{None} if there are several.
         @param begin: called before the lock is about to change its mode.
         @param decided: called when it has, or has not.
+        @param set_value: makes a text the value that is kept at the release, and returns the name of the resource;
+            raises L{FlomError} if that is not possible.
         """
         self._ours = ours
         self._waiting = waiting
         self._conversions = conversions
         self._begin_change = begin
         self._decided = decided
+        self._set_value = set_value
         self._received = b""
         self._questions: list[_Question] = []
         self._asked: _Question | None = None  # which is being dealt with
@@ -112,15 +116,19 @@ class Control:
     def _begin(self, conversation: Conversation, why_lost: str) -> None:
         """Ask the daemon for what is wanted, or answer at once."""
         assert self._asked is not None
-        words, conversions = self._asked.words, self._conversions
+        words, conversions = self._asked.line.split(), self._conversions
+        word, _, text = self._asked.line.partition(" ")
         try:
+            if word == "value":
+                self._check_held(why_lost)
+                self._answer("set", self._set_value(text))
+                return
             if words[:1] != ["convert"] or not 2 <= len(words) <= 3:
                 line = one_line(" ".join(words))[:60]
-                raise InvalidRequest(f"{line!r} is no question: convert MODE [SECONDS]")
+                raise InvalidRequest(f"{line!r} is no question: convert MODE [SECONDS], or value TEXT")
             if conversions is None:
                 raise InvalidRequest("several locks are held at once: none of them can be converted")
-            if why_lost:
-                raise InvalidRequest(f"the lock was lost: {why_lost}")
+            self._check_held(why_lost)
             try:
                 timeout = read_timeout(words[2]) / 1000 if len(words) == 3 else None
             except ValueError as e:
@@ -133,6 +141,10 @@ class Control:
         self._timeout = "" if asked.timeout is None else words[2]
         self._deadline = NEVER if asked.timeout is None else monotonic() + asked.timeout
         conversions.ask(conversation, asked)
+
+    def _check_held(self, why_lost: str) -> None:
+        if why_lost:
+            raise InvalidRequest(f"the lock was lost: {why_lost}")
 
     def _note_decision(self, conversation: Conversation, why_lost: str) -> None:
         """Answer what is being dealt with, if it is decided, or if its time is over."""
@@ -189,8 +201,8 @@ class Control:
                 lines, self._received = [*lines, self._received[:_LONGEST]], b""
             askers = [asker for number in descriptors if (asker := _socket(number)) is not None]
             for line in lines:
-                words = line.decode("utf-8", "surrogateescape").split()
-                self._add(_Question(words, askers.pop(0) if askers else None))
+                text = line.decode("utf-8", "surrogateescape")
+                self._add(_Question(text, askers.pop(0) if askers else None))
             for asker in askers:
                 asker.close()
 

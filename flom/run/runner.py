@@ -16,6 +16,7 @@ from flom.errors import (
     ConfigError,
     DaemonLost,
     FlomError,
+    InvalidRequest,
     LockBusy,
     LockContested,
     LockTimeout,
@@ -519,7 +520,8 @@ class Runner(Hooks):
 
         if not self._others:
             self._conversions = Conversions(self._acquirer, request)
-        return Control(desk, waiting, self._conversions, self._prepare_conversion, self._note_conversion)
+        begin, decided = self._prepare_conversion, self._note_conversion
+        return Control(desk, waiting, self._conversions, begin, decided, self._set_value)
 
     def _request_held(self, request: Lock) -> Lock:
         """Return C{request}, by which the lock was granted, as it is to be reclaimed."""
@@ -537,6 +539,15 @@ class Runner(Hooks):
             self._history.go_on(self._conversions.mode, self._conversions.token)
         if self._guardian is not None and self._conversation is not None:
             self._start_guardian(self._conversation, self._conversions.message)
+
+    def _set_value(self, text: str) -> str:
+        """Note C{text}, which is kept if the command ends with 0, and return the name of the resource."""
+        if self._kept is None or self._conversions is None:
+            options = "--value, --read-value and --once-per"
+            raise InvalidRequest(f"flom-run was not asked for a value: it has none of {options}")
+        name = self._conversions.message.name
+        self._kept.set_value(name, text, self._conversions.mode)
+        return name
 
     def _reclaim(
         self, lost_with: Conversation, request: Lock, child: Child | Orphan, has_ended: bool

@@ -6,8 +6,9 @@ import os
 
 import pytest
 
+from flom.core.modes import EX, PR, PW, LockMode
 from flom.core.protocol.messages import Lock, Note, Told, Wishes
-from flom.errors import AlreadyDone, ConfigError, LockTimeout
+from flom.errors import AlreadyDone, ConfigError, InvalidRequest, LockTimeout
 from flom.job.command_line import parse
 from flom.job.kept import KeptWishes
 from tests.fakes.reading import config_of
@@ -71,6 +72,37 @@ def test_what_is_asked_and_noted(words: list[str], wishes: Wishes, note: Note | 
     wanted = kept(*words)
     assert wanted.wish(Lock("R1")).wishes == wishes
     assert wanted.note() == note
+
+
+@pytest.mark.parametrize(
+    ("words", "mode", "note"),
+    [
+        (["--value", "x"], EX, Note("y")),
+        (["--read-value", "-l", "PR"], PW, Note("y")),
+        (["--once-per", "1h", "--key", "k"], EX, Note("y", "k", 3600.0, HOST)),
+    ],
+)
+def test_the_command_may_set_another_value(words: list[str], mode: LockMode, note: Note) -> None:
+    wanted = kept(*words)
+    wanted.set_value("R1", "y", mode)
+    assert wanted.note() == note
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "mode", "why"),
+    [
+        ("R1", "y", PR, "R1: the value can be set in mode EX or PW, not PR"),
+        ("R1", "y" * 65, EX, f"R1: value {'y' * 65!r} has 65 bytes, more than 64"),
+        ("R" * 250, "y" * 64, EX, f"{'R' * 250}: the name of the resource is too long for a value"),
+    ],
+)
+def test_another_value_that_cannot_be_changes_nothing(name: str, text: str, mode: LockMode, why: str) -> None:
+    """The third one would be kept alone, but not together with the job."""
+    wanted = kept("--once-per", "1h", "--key", "k" * 64, "--value", "x")
+    with pytest.raises(InvalidRequest) as caught:
+        wanted.set_value(name, text, mode)
+    assert str(caught.value) == why
+    assert wanted.note() == Note("x", "k" * 64, 3600.0, HOST)
 
 
 def test_other_wishes_stay() -> None:

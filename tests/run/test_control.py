@@ -14,7 +14,7 @@ from flom.codes import Outcome
 from flom.core.modes import EX, PR
 from flom.core.protocol.messages import Lock
 from flom.core.requests import AskedToConvert
-from flom.errors import FlomError, not_converted
+from flom.errors import FlomError, InvalidRequest, not_converted
 from flom.run.control import Control
 
 
@@ -54,7 +54,14 @@ class Scene:
         self._conversation = conversation
         fake: Any = conversions
         begin, decided = (lambda: self.changes.append("begin")), (lambda: self.changes.append("decided"))
-        self.control = Control(self.ours, self.waiting, fake, begin, decided)
+        self.values: list[str] = []
+        self.control = Control(self.ours, self.waiting, fake, begin, decided, self._set_value)
+
+    def _set_value(self, text: str) -> str:
+        if text == "refused":
+            raise InvalidRequest("R1: no")
+        self.values.append(text)
+        return "R1"
 
     def look(self, why_lost: str = "") -> None:
         self.control.look([number for number, _ in self.waiting.poll(0)], self._conversation, why_lost)
@@ -128,7 +135,9 @@ def test_a_line_may_come_in_pieces_or_with_others(scene: Scene, conversions: Fak
     scene.look()
     conversions.decide()
     scene.look()
-    assert scene.command.recv(1000) == b"converted PR 5\nerror 'nonsense' is no question: convert MODE [SECONDS]\n"
+    assert scene.command.recv(1000) == (
+        b"converted PR 5\nerror 'nonsense' is no question: convert MODE [SECONDS], or value TEXT\n"
+    )
 
 
 @pytest.mark.parametrize("end", [b"", b"convert EX"])
@@ -146,6 +155,36 @@ def test_a_lost_lock_is_not_converted(scene: Scene, conversions: FakeConversions
         for each in (waiting, late):
             assert each.recv(100) == b"error the lock was lost: the daemon has gone\n"
     assert len(conversions.asked) == 1
+
+
+def test_a_value_is_set_as_it_stands(scene: Scene) -> None:
+    """Blanks and bytes that are no text too; a conversion that waits is decided before."""
+    scene.command.send(b"value tape7\nvalue  a \tb\\ \nvalue \xff\nvalue \nvalue\nvalue refused\n")
+    scene.look()
+    assert scene.values == ["tape7", " a \tb\\ ", "\udcff", "", ""]
+    assert scene.command.recv(1000) == b"set R1\n" * 5 + b"error R1: no\n"
+    scene.command.send(b"values x\n")
+    scene.look()
+    assert scene.command.recv(1000).startswith(b"error 'values x' is no question: ")
+    assert scene.changes == []
+
+
+def test_a_value_waits_for_the_conversion_before_it(scene: Scene, conversions: FakeConversions) -> None:
+    with scene.ask("convert EX\n") as first, scene.ask("value x\n") as second:
+        scene.look()
+        assert scene.values == []
+        conversions.decide()
+        scene.look()
+        assert first.recv(100) == b"converted PR 5\n"
+        assert second.recv(100) == b"set R1\n"
+    assert scene.values == ["x"]
+
+
+def test_of_a_lost_lock_no_value_is_set(scene: Scene) -> None:
+    with scene.ask("value x\n") as answer:
+        scene.look("the daemon has gone")
+        assert answer.recv(100) == b"error the lock was lost: the daemon has gone\n"
+    assert scene.values == []
 
 
 def test_several_locks_are_not_converted() -> None:

@@ -34,7 +34,7 @@ VARIABLES: Final[Sequence[tuple[str, tuple[str, ...], str]]] = (
     (
         "FLOM_CONTROL_FD",
         ("command", "flomctl"),
-        "The number of a descriptor by which the command has the mode of its lock changed, with `flomctl convert`.",
+        "The number of a descriptor by which the command changes its lock: `flomctl convert`, `flomctl value --set`.",
     ),
     (
         "FLOM_DEADLINE_FD",
