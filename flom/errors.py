@@ -170,12 +170,15 @@ class Unsupported(LockRefused):
     """The daemon is one of FLoM's, or an older one of ours, and knows nothing of what was asked; nothing was locked."""
 
 
+OLDER_DAEMON: Final = "this daemon is one of FLoM's, or an older one, which"
+"""The beginning of a line that says what a daemon cannot do."""
+
 _WHY: Final = {
     Outcome.BUSY: "locked by another client",
     Outcome.CANNOT_WAIT: "does not exist, and the request was neither to create it nor to wait for it",
     Outcome.IMPOSSIBLE: "will never have as much as the request asks for",
     Outcome.DEADLOCK: "to wait for it would be a deadlock",
-    Outcome.UNSUPPORTED: "this daemon is one of FLoM's, or an older one, which cannot do what the request asks for",
+    Outcome.UNSUPPORTED: f"{OLDER_DAEMON} cannot do what the request asks for",
     Outcome.INVALID_NAME: "not a valid name for a resource",
     Outcome.INVALID_TIMESTAMP_FORMAT: "nothing in the format changes at least once an hour, or its text is too long",
 }
@@ -194,7 +197,7 @@ def not_converted(outcome: Outcome, resource: str, peer: str) -> LockRefused:
     why = {
         Outcome.BUSY: "other holders are in the way of the conversion",
         Outcome.DEADLOCK: "another holder waits for this one, to convert its lock: to wait would be a deadlock",
-        Outcome.UNSUPPORTED: "this daemon is one of FLoM's, or an older one, which cannot convert locks",
+        Outcome.UNSUPPORTED: f"{OLDER_DAEMON} cannot convert locks",
     }
     return lock_refused(outcome, resource, peer, why.get(outcome, ""))
 

@@ -140,7 +140,8 @@ def test_a_daemon_of_flom_s_is_asked_for_nothing(programs: Programs, tmp_path: P
         conversation, asked = fake.accept()
         assert asked.name.startswith("statusprobe")
         conversation.answer(Outcome.CANNOT_WAIT)
-        assert_refused(holding.finish(), 1, "this daemon is one of FLoM's, or an older one")
+        why = "this daemon is one of FLoM's, or an older one, which does not know flomctl hold\n"
+        assert_refused(holding.finish(), 1, why)
 
 
 SENSELESS = [

@@ -82,7 +82,7 @@ def test_a_daemon_that_knows_no_wishes_locks_nothing(
     conversation.say(Answer(16, 5, None, "0" * 32))
     done = running.finish()
     assert (done.returncode, done.stdout) == (99, "")
-    assert "one of FLoM's, or an older one" in done.stderr
+    assert f"this daemon is one of FLoM's, or an older one, which does not know {wish[0]} (" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

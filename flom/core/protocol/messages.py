@@ -85,6 +85,27 @@ class Wishes(Value):
 
 _NO_WISHES: Final = Wishes()
 
+_ASKED_BY: Final = {
+    "parts": "several locks at once (several -r, lock_all)",
+    "adopts": "--adopt",
+    "ttl": "flomctl hold",
+    "hold_as": "flomctl hold",
+    "key": "--once-per",
+    "value": "--value, --read-value (value)",
+    "max_hold": "--max-hold (max_hold)",
+    "lock_delay": "--lock-delay (lock_delay)",
+    "wanted": "--notify-wanted (wanted)",
+}
+"""The option, and in brackets the argument of the APIs, by which each of the binding L{Wishes} is asked for."""
+
+
+def asked_by(wishes: Wishes) -> str:
+    """Return in words by which options and arguments the binding ones of C{wishes}, one or more, are asked for."""
+    if wishes.key is not None:
+        wishes = wishes.replace(value=False)  # a command with --once-per asks for the value too
+    names = (name for wish, name in _ASKED_BY.items() if getattr(wishes, wish) != getattr(_NO_WISHES, wish))
+    return listed(list(dict.fromkeys(names)))
+
 
 class Note(Value):
     """

@@ -53,16 +53,18 @@ from flom.core.protocol.messages import (
     Unlock,
     Unlocked,
     Wanted,
+    asked_by,
     is_probe,
     kind,
 )
 from flom.core.requests import LockRequest, SetRequest, check_apart
-from flom.errors import InvalidName, InvalidRequest, LocalProtocolError, RemoteProtocolError
+from flom.errors import OLDER_DAEMON, InvalidName, InvalidRequest, LocalProtocolError, RemoteProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+    from flom.core.protocol.messages import Wishes
     from flom.core.protocol.parts import Parts
     from flom.core.requests import SessionId, SetRequest
 
@@ -467,6 +469,7 @@ class ClientSession:
         "_grants",
         "_name",
         "_state",
+        "_wishes",
         "converts",
         "following",
         "is_extended",
@@ -481,6 +484,7 @@ class ClientSession:
         self.session = ""
         self.terms = Terms()
         self.following: tuple[More, ...] = ()
+        self._wishes: Wishes | None = None  # of the last request for a lock
         self._due = 0  # how many locks are asked for at once, if that is more than one
         self._grants: dict[int, Granted] = {}  # those of them that it has got, by their numbers, which begin with 1
         self.converts = False
@@ -535,6 +539,7 @@ class ClientSession:
             raise LocalProtocolError("one of several locks that were taken at once cannot be converted")
         if isinstance(message, Lock):
             self._name = message.name
+            self._wishes = message.wishes
             self._due = 0 if message.wishes is None else len(message.wishes.parts)
         elif isinstance(message, Convert):
             self._conversion = message.number
@@ -585,7 +590,8 @@ class ClientSession:
         if not has_asked:
             return event
         self.following = ()
-        return Refused(Outcome.UNSUPPORTED)
+        assert self._wishes is not None  # the daemon was asked because of them
+        return Refused(Outcome.UNSUPPORTED, f"{OLDER_DAEMON} does not know {asked_by(self._wishes)}")
 
     def _note_part(self, number: int, granted: Granted) -> Granted | PartGranted:
         """Return what it means that one more of several locks, which has this C{number}, is C{granted}."""

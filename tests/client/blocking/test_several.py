@@ -103,6 +103,7 @@ def test_a_daemon_of_flom_is_told_no_name(fake: FakeDaemon, tmp_path: Path) -> N
     conversation.say(Answer(16, 5, peer_id="d" * 32))
     acquiring.join()
     assert str(errors[0]).startswith("a and b at ")
+    assert str(errors[0]).endswith("which does not know several locks at once (several -r, lock_all)")
 
 
 def test_arguments_are_checked_at_once() -> None:

@@ -624,7 +624,8 @@ class TestWishes:
         assert question.name.startswith(STATUS_PROBE)
         assert (question.wait, question.create, question.wishes) == (False, False, None)
         answer = Answer(16, code, peer_id="d" * 32, extended=code == Outcome.QUEUED)  # the latter, of an older one
-        assert events(client, encode(answer)) == [Refused(Outcome.UNSUPPORTED)]
+        why = "this daemon is one of FLoM's, or an older one, which does not know --max-hold (max_hold)"
+        assert events(client, encode(answer)) == [Refused(Outcome.UNSUPPORTED, why)]
 
     def test_hints_travel_in_the_request_itself(self) -> None:
         hinted = self.WISHED.replace(wishes=Wishes(lineage=("0123456789abcdef", "f" * 16), nested="share"))

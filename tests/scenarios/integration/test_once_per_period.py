@@ -166,7 +166,8 @@ def test_a_daemon_that_knows_no_wishes_locks_nothing(fake: FakeDaemon, programs:
     conversation, asked = fake.accept()
     assert asked.name != "backup"
     conversation.send(b'<msg level="3" verb="1" step="16"><answer rc="5"/></msg>')
-    assert_refused(running.finish(), 99, "flom-run: backup at ", "one of FLoM's, or an older one")
+    why = "this daemon is one of FLoM's, or an older one, which does not know --once-per\n"
+    assert_refused(running.finish(), 99, "flom-run: backup at ", why)
 
 
 def test_the_next_leader_of_a_quorum_knows_it(programs: Programs, tmp_path: Path) -> None:
