@@ -192,14 +192,14 @@ _REFUSALS: Final = {
 }
 
 
-def not_converted(outcome: Outcome, resource: str, peer: str) -> LockRefused:
-    """Return the exception for C{outcome}, which refuses to convert a lock that is held."""
-    why = {
+def not_converted(outcome: Outcome, resource: str, peer: str, why: str = "") -> LockRefused:
+    """Return the exception for C{outcome}, which refuses to convert what is held; C{why} as for a lock."""
+    reasons = {
         Outcome.BUSY: "other holders are in the way of the conversion",
         Outcome.DEADLOCK: "another holder waits for this one, to convert its lock: to wait would be a deadlock",
         Outcome.UNSUPPORTED: f"{OLDER_DAEMON} cannot convert locks",
     }
-    return lock_refused(outcome, resource, peer, why.get(outcome, ""))
+    return lock_refused(outcome, resource, peer, why or reasons.get(outcome, ""))
 
 
 def lock_refused(outcome: Outcome, resource: str, peer: str, why: str = "") -> LockRefused:

@@ -162,13 +162,18 @@ class Converting:
 
 @dataclass(slots=True)
 class NotConverted:
-    """The conversion of C{request} to C{mode} is refused: it is held as it was; see L{Converted}."""
+    """
+    The conversion of C{request} to C{mode} is refused: it is held as it was; see L{Converted}, and L{Refused} for
+    C{why} and C{circle}.
+    """
 
     request: LockRequest
     mode: LockMode
     outcome: Outcome
     number: int = 0
     delayed: bool = False
+    why: str = ""
+    circle: tuple[Step, ...] = field(default=(), compare=False)
 
 
 @dataclass(slots=True)

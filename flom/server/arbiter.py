@@ -890,12 +890,12 @@ class DeferredArbiter(Acquiring):
     def _note_effect(self, effect: Effect) -> None:
         """Log C{effect}, unless there were many of its kind; count it, if it is the loss of a lock."""
         request = effect.request
+        if isinstance(effect, (Refused, NotConverted)) and effect.circle:
+            from flom.server.circles import spell_circle  # which few daemons need
+
+            effect.why = spell_circle(effect, self.peer)
         if isinstance(effect, Refused):
             self.statistics.lost[Loss.RECLAIM_REFUSED] += request.regains
-            if effect.circle:
-                from flom.server.circles import spell_circle  # which few daemons need
-
-                effect.why = spell_circle(effect, self.peer)
             if effect.limit is None and not self._throttle.allows("refusals"):
                 return
         elif isinstance(effect, Withdrawn) and not self._throttle.allows("withdrawals"):
@@ -925,7 +925,7 @@ class DeferredArbiter(Acquiring):
                 text = "{resource} converted to {mode} by {peer} after {waited:.3f} s, token {token}"
                 self._log.debug(text, waited=waited, token=token, **about)
             case NotConverted(mode=mode, outcome=outcome):
-                about |= {"asked": mode.name, "why": outcome.name.lower().replace("_", " ")}
+                about |= {"asked": mode.name, "why": effect.why or outcome.name.lower().replace("_", " ")}
                 self._log.info("{resource} ({mode}) not converted to {asked} by {peer}: {why}", **about)
             case Queued() | Incubated() | Converting() | Wanted() | Overdue():
                 pass

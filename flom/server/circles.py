@@ -6,7 +6,7 @@ from collections.abc import Callable
 from socket import gethostname
 from typing import Final
 
-from flom.core.effects import Refused, Step
+from flom.core.effects import NotConverted, Refused, Step
 from flom.core.locks.circles import covers
 from flom.core.requests import LockRequest, SessionId
 from flom.server.peer import Peer
@@ -18,7 +18,7 @@ _MOST: Final = 5
 """Steps of a circle that are spelled; of a longer one, those in the middle are counted."""
 
 
-def spell_circle(refused: Refused, find_peer: FindPeer) -> str:
+def spell_circle(refused: Refused | NotConverted, find_peer: FindPeer) -> str:
     """Return one line about the circle of C{refused}: who holds what, and waits for what."""
     circle = refused.circle
     told = circle if len(circle) <= _MOST else (*circle[: _MOST - 2], *circle[-2:])
@@ -34,7 +34,7 @@ def spell_circle(refused: Refused, find_peer: FindPeer) -> str:
     return f"it would wait for ever: {'; '.join(parts)}"
 
 
-def _why_kept(step: Step, after: Step | None, refused: Refused, find_peer: FindPeer) -> str:
+def _why_kept(step: Step, after: Step | None, refused: Refused | NotConverted, find_peer: FindPeer) -> str:
     """Return why the holder of C{step} keeps it: what C{after} waits for, or what was C{refused}."""
     if after is None:
         is_same = step.holder.session == refused.request.session

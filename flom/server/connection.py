@@ -624,7 +624,7 @@ class LockProtocol(Protocol):
             case Converting(mode=mode, number=number):
                 self._answer_conversion(Outcome.QUEUED, mode, number)
             case NotConverted(mode=mode, number=number, outcome=outcome):
-                self._answer_conversion(outcome, mode, number, delayed=effect.delayed)
+                self._send(self._connection.converted(outcome, mode, number, why=effect.why, delayed=effect.delayed))
             case Dismissed() if self._connection.is_fresh:
                 self._is_too_late = True  # it may be the new leader, whose challenge is on its way
             case Dismissed():

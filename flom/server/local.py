@@ -213,8 +213,8 @@ class LocalLock:
             case Converted(request=request, token=token, number=number):
                 self.mode, self.token = request.mode, token
                 self._end_conversion(number, None)
-            case NotConverted(outcome=outcome, number=number):
-                self._end_conversion(number, not_converted(outcome, self._name.text, HERE))
+            case NotConverted(outcome=outcome, number=number, why=why):
+                self._end_conversion(number, not_converted(outcome, self._name.text, HERE, why))
             case Dismissed():
                 self.dismiss()
             case Contested():

@@ -443,7 +443,8 @@ async def test_a_reader_that_converts_comes_before_all_that_wait(arbiter: Arbite
     converting = [reader.convert(LockMode.EX) for reader in readers]
     with pytest.raises(FirstError) as refused:  # the later one, whichever that is
         await DeferredList(converting, fireOnOneErrback=True, consumeErrors=True)
-    assert isinstance(refused.value.subFailure.value, LockDeadlock)
+    assert isinstance(why := refused.value.subFailure.value, LockDeadlock)
+    assert "which waits for R1 (EX); R1 (PR) is held by" in str(why)
     loser, winner = readers[refused.value.index], readers[1 - refused.value.index]
     assert not converting[1 - refused.value.index].called
     assert [reader.mode for reader in readers] == [LockMode.PR, LockMode.PR]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from socket import gethostname
+
 import pytest
 from twisted.internet.task import Clock
 
@@ -43,6 +46,17 @@ def mode_of(arbiter: DeferredArbiter, client: Session, name: str = "db") -> Lock
     standing = arbiter.standing(client.id, parse_name(name))
     assert isinstance(standing, Granted)
     return standing.request.mode
+
+
+def test_one_that_would_wait_for_ever_is_told_for_whom(arbiter: DeferredArbiter) -> None:
+    _, second = two_readers(arbiter)
+    second.convert("db", EX)
+    assert isinstance(refused := second.effects[-1], NotConverted)
+    who = f"pid {os.getpid()} on {gethostname()}"
+    assert refused.why == (
+        f"it would wait for ever: db (PR) is held by {who}, which waits for db (EX); "
+        f"db (PR) is held by {who}, which is the client itself"
+    )
 
 
 # in a grace period

@@ -106,7 +106,8 @@ class Conversions:
         if is_last:
             peer, name = self._conversation.peer, self.message.name
             self._conversation.on_conversion = None  # so that what is not used any more is no circle
-            self._end(not_converted(event.outcome, name, peer) if isinstance(event, NotConverted) else None)
+            refused = event if isinstance(event, NotConverted) else None
+            self._end(None if refused is None else not_converted(refused.outcome, name, peer, refused.why))
 
     def _end(self, refusal: FlomError | None) -> None:
         self._target, self.refusal = None, refusal if self.is_waiting else None

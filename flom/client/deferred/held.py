@@ -180,7 +180,7 @@ class RemoteHeld:
 
     def _why_not(self, event: Converted | NotConverted) -> FlomError:
         assert isinstance(event, NotConverted)
-        return not_converted(event.outcome, self._name, self._client.peer)
+        return not_converted(event.outcome, self._name, self._client.peer, event.why)
 
     def _end_conversion(self, why: FlomError | None) -> None:
         self._target = None

@@ -412,8 +412,9 @@ class LockTable(LockRecords):
             effects.append(self._convert(resource, conversion, now, is_less=is_less))
         elif not wait or self.is_draining:
             effects.append(self._refuse_conversion(request, mode, Outcome.BUSY, number))
-        elif resource.closes_circle(holding, mode) or self._closes_circle(conversion):
-            effects.append(self._refuse_conversion(request, mode, Outcome.DEADLOCK, number))
+        elif circle := resource.find_circle(holding, mode) or self._find_circle(conversion):
+            self.statistics.refuse(Outcome.DEADLOCK)
+            effects.append(NotConverted(request, mode, Outcome.DEADLOCK, number, circle=circle))
         else:
             conversion.id = next(self._numbers)
             resource.enqueue_conversion(conversion)
@@ -655,17 +656,16 @@ class LockTable(LockRecords):
         self._give_up(binding, request)
         return self._refuse(request, Outcome.DEADLOCK, delayed=delayed, circle=circle)
 
-    def _closes_circle(self, conversion: Conversion) -> bool:
-        """Note that C{conversion} waits; return whether it would do so for ever, and is forgotten."""
+    def _find_circle(self, conversion: Conversion) -> tuple[Step, ...]:
+        """Note that C{conversion} waits; return the circle, if it would do so for ever, and is forgotten."""
         request = conversion.holding.request
         if request.wishes is None:
-            return False
+            return ()
         conversion.wait = wait = request.in_mode(conversion.mode)
         self._circles.add_conversion(wait, conversion.holding)
-        if not self._circles.find(wait):
-            return False
-        self._circles.remove_wait(wait)
-        return True
+        if circle := self._circles.find(wait):
+            self._circles.remove_wait(wait)
+        return circle
 
     def _take(self, resource: Resource, request: LockRequest, now: Instant) -> Holding:
         """Grant C{request}, which fits, or else is to share what is in its way."""

@@ -425,10 +425,18 @@ class ServerConnection(ServerSession):
         return _PONG
 
     def converted(
-        self, outcome: Outcome, mode: LockMode, number: int, token: int = 0, proof: str = "", *, delayed: bool = False
+        self,
+        outcome: Outcome,
+        mode: LockMode,
+        number: int,
+        token: int = 0,
+        proof: str = "",
+        why: str = "",
+        *,
+        delayed: bool = False,
     ) -> bytes:
         """Say what became of a conversion; see L{ConvertAnswer} for the parameters."""
-        return encode(ConvertAnswer(24 if delayed else 16, outcome, mode, number, token, proof))
+        return encode(ConvertAnswer(24 if delayed else 16, outcome, mode, number, token, proof, why))
 
     def unlocked(self) -> bytes | None:
         """Say that a L{Release} was taken; C{None} for a client that does not understand that."""

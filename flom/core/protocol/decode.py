@@ -305,7 +305,8 @@ def _convert_answer(found: Attributes) -> ConvertAnswer:
     answer = found.get("answer", {})
     code, token = _number(answer["rc"]) if "rc" in answer else None, _number(answer.get("token", ""))
     token = token if 0 < token <= MAX_TOKEN else 0
-    return ConvertAnswer(_number(found["msg"]["step"]), code, *_conversion(found), token, _proof_of_grant(answer))
+    step, proof, why = _number(found["msg"]["step"]), _proof_of_grant(answer), answer.get("why", "")
+    return ConvertAnswer(step, code, *_conversion(found), token, proof, why)
 
 
 def _conversion(found: Attributes) -> tuple[LockMode, int]:

@@ -336,7 +336,7 @@ def _body(message: Message) -> str:
         case Convert():
             return f'<resource name="{_encode_name(message.name)}" wait="{message.wait:d}"/>'
         case ConvertAnswer():
-            return f'<answer rc="{message.code}"{_spell_token(message)}/>'
+            return f'<answer rc="{message.code}"{_spell_token(message)}{spell_why(message.why, 300)}/>'
         case Goodbye():
             return f'<resource name="{_encode_name(message.name)}" rollback="1" />'
         case Unlock():

@@ -124,10 +124,14 @@ class Converting(Value):
 
 
 class NotConverted(Value):
-    """The conversion of this number is refused, because of C{outcome}, and the lock is held as it was."""
+    """
+    The conversion of this number is refused, because of C{outcome}, and the lock is held as it was; see L{Refused} for
+    C{why}.
+    """
 
     number: int
     outcome: Outcome
+    why: str = ""
 
 
 class MoreWanted(Value):

@@ -380,6 +380,7 @@ class ConvertAnswer(Value):
     @ivar code: the number of an L{flom.codes.Outcome}: granted, queued, or the reason why the lock is held as it was.
     @ivar mode: that was asked for; if it is granted, it is held now.
     @ivar token: of a grant, see L{Answer.token}, as for C{proof}.
+    @ivar why: the reason of a refusal, if C{code} does not say all of it.
     """
 
     verb = 7
@@ -390,6 +391,7 @@ class ConvertAnswer(Value):
     number: int
     token: int = 0
     proof: str = ""
+    why: str = ""
 
 
 class Unlocked(Value):

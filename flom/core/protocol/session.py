@@ -634,4 +634,4 @@ def _meaning_of_conversion(answer: ConvertAnswer) -> Converted | Converting | No
         raise RemoteProtocolError(f"an answer with code {answer.code}") from None
     if outcome == Outcome.GRANTED:
         return Converted(answer.mode, answer.number, answer.token, answer.proof)
-    return Converting(answer.number) if outcome == Outcome.QUEUED else NotConverted(answer.number, outcome)
+    return Converting(answer.number) if outcome == Outcome.QUEUED else NotConverted(answer.number, outcome, answer.why)

@@ -17,7 +17,7 @@ from flom.client.blocking.lock import BlockingLock, Held
 from flom.codes import Outcome
 from flom.core.modes import CR, EX, PR, PW, LockMode
 from flom.core.protocol.messages import Answer, Convert, ConvertAnswer, Wanted
-from flom.errors import DaemonLost, InvalidRequest, LockBusy, LockTimeout, Misuse, Unsupported
+from flom.errors import DaemonLost, InvalidRequest, LockBusy, LockDeadlock, LockTimeout, Misuse, Unsupported
 from tests.fakes.daemon import BIN, Daemon
 from tests.fakes.peers import PATIENCE, FakeDaemon
 from tests.fakes.programs import Programs, eventually, free_port
@@ -112,6 +112,16 @@ def test_one_conversion_waits_at_a_time(scene: Scene, elsewhere: Callable[..., F
     scene.answer(Outcome.BUSY, EX, 1)
     with pytest.raises(LockBusy, match="other holders are in the way of the conversion"):
         converting.result(PATIENCE)
+    scene.release()
+
+
+def test_a_refusal_says_what_the_daemon_says(scene: Scene, elsewhere: Callable[..., Future[Any]]) -> None:
+    converting = elsewhere(scene.held.convert, EX)
+    assert scene.daemon.read() == Convert(NAME, EX, True, 1)
+    scene.daemon.say(ConvertAnswer(16, Outcome.DEADLOCK, EX, 1, why="it would wait for ever: db (PR) is held by ann"))
+    with pytest.raises(LockDeadlock, match=rf"^{NAME} at .*: it would wait for ever: db \(PR\) is held by ann$"):
+        converting.result(PATIENCE)
+    assert scene.held.mode is PR
     scene.release()
 
 

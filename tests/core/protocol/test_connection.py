@@ -289,6 +289,11 @@ class TestConversions:
         assert client.holds
         assert not client.is_converting
 
+    def test_the_daemon_may_say_why(self, client: ClientConnection) -> None:
+        daemon = server(LOCK)
+        answer = daemon.converted(Outcome.DEADLOCK, LockMode.PR, 1, why='db is held by "x"')
+        assert events(client, answer) == [NotConverted(1, Outcome.DEADLOCK, 'db is held by "x"')]
+
     def test_the_last_one_counts(self, client: ClientConnection) -> None:
         assert decode(client.convert("R1", LockMode.EX, wait=False)) == Convert("R1", LockMode.EX, False, 2)
         assert events(client, converted(24, 0, LockMode.PR, 1, 7)) == [Converted(LockMode.PR, 1, 7)]

@@ -123,7 +123,7 @@ def any_message(random: Random) -> Message:
             ]
             others += [Revoke(name, 3), Revoked("x"), HoldOrder(HANDLE, True), HoldOrder(HANDLE, ttl=5.0, user="x")]
             others += [HoldAnswer(why="x"), HoldAnswer(HoldTold("", name, ttl=0.5)), Revoked("x", 60.0), Wanted()]
-            others += [ConvertAnswer(16, 1, LockMode.EX, 1)]
+            others += [ConvertAnswer(16, 1, LockMode.EX, 1), ConvertAnswer(16, 20, LockMode.EX, 1, why="x")]
             others += [ConvertAnswer(24, 0, LockMode.PR, 2**31 - 1, 2**63 - 1, "f" * 32)]
             return random.choice([*others, Offer("ff02::1", "0" * 16, "0" * 32, "")])
         case 9:

@@ -115,7 +115,8 @@ def read_slowly(data: bytes) -> Message:
         case 7, (16 | 24) as step:
             code = strtol(answer["rc"]) if "rc" in answer else None
             token = _up_to(2**63 - 1, answer, "token")
-            return ConvertAnswer(step, code, _mode(msg.get("mode", "")), _conversion(msg), token, _proof(answer))
+            mode, number, why = _mode(msg.get("mode", "")), _conversion(msg), answer.get("why", "")
+            return ConvertAnswer(step, code, mode, number, token, _proof(answer), why)
         case 2, 16:
             return Unlocked(_is_set(msg, "kept"), msg.get("why", ""))
         case 2, 24:

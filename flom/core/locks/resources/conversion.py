@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from flom.core.effects import Step
 from flom.core.locks.resources.base import Holding, Resource
 from flom.core.modes import IN_THE_WAY, ONE_HOLDER, LockMode, compatible
 from flom.core.requests import LockRequest
@@ -115,11 +116,23 @@ class ConvertibleResource(Resource):
     def is_barred(self, request: LockRequest) -> bool:
         """Return whether C{request}, which fits, has to wait for a conversion that waits."""
 
-    @abstractmethod
-    def closes_circle(self, holding: Holding, mode: LockMode) -> bool:
+    def find_circle(self, holding: Holding, mode: LockMode) -> tuple[Step, ...]:
         """
-        Return whether a conversion of C{holding} to C{mode} would wait for one that waits for it, perhaps by way of
-        others.
+        Return the circle that a conversion of C{holding} to C{mode} would close, if it would wait for one that waits
+        for it, perhaps by way of others; none otherwise.
+        """
+        others = self._circle(holding, mode)
+        if not others:
+            return ()
+        waits = (holding.request.in_mode(mode), *(other.holding.request.in_mode(other.mode) for other in others))
+        holders = (*(other.holding for other in others), holding)
+        return tuple(Step(wait, held.request, held.granted) for wait, held in zip(waits, holders, strict=True))
+
+    @abstractmethod
+    def _circle(self, holding: Holding, mode: LockMode) -> list[Conversion]:
+        """
+        Return the conversions that a conversion of C{holding} to C{mode} would close a circle with: it would wait for
+        the first one, each waits for the next one, and the last one waits for C{holding}.
         """
 
     @abstractmethod
@@ -173,9 +186,10 @@ def find_circle(
     asked: LockMode,
     related: Callable[[_Place], Iterable[tuple[_Place, int]]],
     are_related: Callable[[_Place, _Place], bool],
-) -> bool:
+) -> tuple[tuple[_Place, int], ...]:
     """
-    Return whether a conversion at C{place} would wait for one that waits for it.
+    Return the places and kinds of the conversions that a conversion at C{place} would close a circle with, see
+    L{ConvertibleResource._circle}; none if it would wait for none that waits for it.
 
     @param held: what it holds there; C{asked} is what it asks for.
     @param related: returns the places of conversions that wait, and their kinds, as far as a lock there concerns one at
@@ -183,14 +197,14 @@ def find_circle(
     @param are_related: returns whether a lock at one place concerns one at the other.
     """
     seen: set[tuple[_Place, int]] = set()
-    to_do = [(place, asked)]
+    to_do: list[tuple[_Place, LockMode, tuple[tuple[_Place, int], ...]]] = [(place, asked, ())]
     while to_do:
-        waits_at, waits_for = to_do.pop()
+        waits_at, waits_for, way = to_do.pop()
         for other, kind in related(waits_at):
             if (other, kind) in seen or compatible(held_by(kind), waits_for):
                 continue
             if not compatible(held, MODE_OF[kind]) and are_related(other, place):
-                return True
+                return (*way, (other, kind))
             seen.add((other, kind))
-            to_do.append((other, MODE_OF[kind]))
-    return False
+            to_do.append((other, MODE_OF[kind], (*way, (other, kind))))
+    return ()

@@ -212,9 +212,11 @@ class HierarchicalResource(ConvertibleResource):
                 return False
         return self.is_free(request)
 
-    def closes_circle(self, holding: Holding, mode: LockMode) -> bool:
+    def _circle(self, holding: Holding, mode: LockMode) -> list[Conversion]:
         assert isinstance(holding, _NodeHolding)
-        return find_circle(holding.node, holding.request.mode, mode, _conversions_related_to, _are_related)
+        found = find_circle(holding.node, holding.request.mode, mode, _conversions_related_to, _are_related)
+        heads = (node.queues.head(kind) for node, kind in found if node.queues is not None)
+        return [one for one in heads if isinstance(one, Conversion)]
 
     def next_conversion(self) -> Conversion | None:
         first = self._first(self._conversions) if self._conversions else None

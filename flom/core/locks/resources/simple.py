@@ -59,11 +59,12 @@ class SimpleResource(ConvertibleResource):
     def is_barred(self, request: LockRequest) -> bool:
         return bool(self._wanted & IN_THE_WAY[request.mode]) and self.is_free(request)
 
-    def closes_circle(self, holding: Holding, mode: LockMode) -> bool:
+    def _circle(self, holding: Holding, mode: LockMode) -> list[Conversion]:
         def all_of_them(place: None) -> Iterator[tuple[None, int]]:
             return ((None, kind) for kind in self._conversions)
 
-        return find_circle(None, holding.request.mode, mode, all_of_them, lambda one, other: True)
+        found = find_circle(None, holding.request.mode, mode, all_of_them, lambda one, other: True)
+        return [one for _, kind in found if (one := self._conversions.head(kind)) is not None]
 
     def next_conversion(self) -> Conversion | None:
         fitting = [kind for kind in self._conversions if not (self._held - OWN[kind]) & STOPS[kind]]

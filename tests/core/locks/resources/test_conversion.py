@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from flom.core.effects import Converted, Converting, Effect, Granted, Instant, NotConverted
-from flom.core.locks.resources.conversion import MODE_OF, OWN, held_by, kind_of_conversion
+from flom.core.locks.resources.conversion import MODE_OF, OWN, find_circle, held_by, kind_of_conversion
 from flom.core.locks.table import LockTable
 from flom.core.modes import ONE_HOLDER, LockMode, compatible, excludes_no_more, in_both
 from flom.core.names import parse_name
@@ -311,6 +311,30 @@ def test_the_answer_has_the_number_of_the_last_that_has_asked_for_it() -> None:
     assert [each.number for each in table.convert(1, LockMode.EX, number=7) if isinstance(each, Converting)] == [7]
     assert [each.number for each in table.convert(1, LockMode.EX, number=8) if isinstance(each, Converting)] == [8]
     assert [each.number for each in table.unlock(2) if isinstance(each, Converted)] == [8]
+
+
+@pytest.mark.parametrize("name", ["db", "/db"])
+def test_one_that_would_wait_for_ever_tells_the_circle(name: str) -> None:
+    table = Locks(name)
+    table.lock(1, LockMode.PR)
+    table.lock(2, LockMode.PR)
+    table.convert(1, LockMode.EX)
+    [refused] = table.convert(2, LockMode.EX)
+    assert isinstance(refused, NotConverted)
+    first, second = refused.circle
+    assert (first.wait.session, first.wait.mode, first.held.session, first.held.mode) == (
+        2,
+        LockMode.EX,
+        1,
+        LockMode.PR,
+    )
+    assert (second.wait.session, second.wait.mode, second.held.session) == (1, LockMode.EX, 2)
+
+
+def test_a_circle_is_told_from_the_first_to_the_last() -> None:
+    kind = kind_of_conversion(LockMode.PR, LockMode.EX)
+    found = find_circle(1, LockMode.PR, LockMode.EX, lambda place: [(place + 1, kind)], lambda one, other: one == 4)
+    assert found == ((2, kind), (3, kind), (4, kind))
 
 
 def test_the_time_of_a_holder_goes_on() -> None:
