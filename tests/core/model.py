@@ -138,6 +138,7 @@ class Resource:
     together: list[Together] = field(default_factory=list)
     held_back: list[LockRequest] = field(default_factory=list)
     is_due: bool = False  # to be looked at
+    look_again: float = 0.0  # when it is looked once more at what is held back and was not in doubt
     bound: list[SessionId] = field(default_factory=list)
     idle_since: float = 0.0
     conversions: list[Conversion] = field(default_factory=list)
@@ -165,14 +166,16 @@ class Model:
         """
         self.strftime = strftime
         self.max_overtaking = max_overtaking
-        self.watched: list[LockRequest] = []  # of which nobody of the lineage holds anything, as far as is known
+        self.watched: list[LockRequest] = []  # what is held back, because nobody is known to need it
+        self.since: dict[LockRequest, float] = {}  # when each of those began to wait
+        self.settled: set[LockRequest] = set()  # those that were not in doubt when it was looked at them
+        self.behind: set[LockRequest] = set()  # those that conversions hold back
         self.most = most
         self.delay = delay
         self.resources: list[Resource] = []
         self.incubator: list[LockRequest] = []
         self.asked: dict[LockRequest, tuple[float, int]] = {}  # when each was made first, and how many were before it
         self.grants = 0
-        self.known: dict[LockRequest, bool] = {}  # of those that wait: whether nobody was known to wait for them
 
     def held(self) -> list[LockRequest]:
         return [holder.request for resource in self.resources for holder in self.held_at(resource)]
@@ -244,7 +247,7 @@ class Model:
                     return [Refused(part, Outcome.BUSY)]
                 holders.append((resource, self.hold(resource, part, now)))
             return [self.granted(holder, delayed=False) for _, holder in holders]
-        each = Together(request, is_free=not self.may_hold(request.parts[0]))
+        each = Together(request, is_free=not self.is_needed(request.parts[0]))
         blocked = self.blocked(each, now)
         if blocked is None:
             return self.grant_together(each, now, delayed=False)
@@ -256,7 +259,7 @@ class Model:
         for part in request.parts:
             self.resource(part).together.append(each)
         if each.is_free:
-            self.watched.append(request.parts[0])
+            self.hold_back(request.parts[0], now)
         return [Queued(blocked)]
 
     def resource(self, request: LockRequest) -> Resource:
@@ -268,8 +271,7 @@ class Model:
         """Return the first part that is in the way; what only waits for the time is looked at last."""
         for part in sorted(each.request.parts, key=lambda part: isinstance(part.name, TimestampName)):
             resource = self.resource(part)
-            is_barred = each.is_free and self.bars(resource, self.number(each))
-            is_barred = is_barred or self.is_barred(resource, part)
+            is_barred = each.is_free and (self.bars(resource, self.number(each)) or self.is_barred(resource, part))
             if is_barred or not self.grantable(resource, part, now):
                 is_timed = isinstance(part.name, TimestampName) and len(resource.holders) < part.name.slots
                 each.awaits = resource if is_timed and not is_barred else None
@@ -285,18 +287,36 @@ class Model:
         return free[:1] + [each for each in resource.together if not each.is_free]
 
     def bars(self, resource: Resource, number: int) -> bool:
-        """Return whether somebody who came as C{number} has to wait for those who came before, unless it may hold."""
+        """Return whether somebody who came as C{number} has to wait for those who came before, unless it is needed."""
         late = [each for each in self.in_turn(resource) if each.overtaken >= self.max_overtaking]
         return any(self.number(each) < number for each in late)
 
-    def may_hold(self, request: LockRequest) -> bool:
-        """Return whether somebody who holds something may wait for C{request}."""
-        lineage = lineage_of(request)
-        holders = [holder.request for resource in self.resources for holder in self.held_at(resource)]
-        return not lineage or any(
-            not lineage_of(other) or other.session == request.session or set(lineage_of(other)[:1]) & set(lineage)
-            for other in holders
+    def is_needed(self, request: LockRequest) -> bool:
+        """Return whether somebody who holds something is known to wait for C{request}."""
+        return any(
+            other.session == request.session or set(lineage_of(other)[:1]) & set(lineage_of(request))
+            for other in self.held()
         )
+
+    def is_in_doubt(self, request: LockRequest) -> bool:
+        """Return whether somebody who holds something may wait for C{request}, for all that is known."""
+        return not lineage_of(request) or any(not lineage_of(other) for other in self.held())
+
+    def hold_back(self, request: LockRequest, now: Instant) -> None:
+        self.watched.append(request)
+        self.since[request] = now.monotonic
+
+    def look(self, resource: Resource, now: Instant) -> None:
+        """What is held back for ten seconds passes if it is in doubt; if not, it is looked at again."""
+        mine = [request for request in self.watched if self.resource(request) is resource]
+        again = [request for request in mine if request in self.settled]
+        late = [each for each in mine if each not in self.settled and self.since[each] + 10.0 <= now.monotonic]
+        if late or (again and resource.look_again <= now.monotonic):
+            resource.look_again = now.monotonic + 10.0
+            for request in again + late:
+                self.settled.add(request)
+                if self.is_in_doubt(request):
+                    self.let_pass(request)
 
     def grant_together(self, each: Together, now: Instant, delayed: bool) -> list[Effect]:
         number = self.number(each)
@@ -308,15 +328,18 @@ class Model:
         return [self.grant(self.resource(part), part, now, delayed) for part in each.request.parts]
 
     def leave_together(self, each: Together) -> None:
-        if each.request.parts[0] in self.watched:
+        if each.is_free:
             self.watched.remove(each.request.parts[0])
         for part in each.request.parts:
             resource = self.resource(part)
             resource.together.remove(each)
             while resource.held_back and not self.bars(resource, self.number(resource.held_back[0])):
                 request = resource.held_back.pop(0)
-                self.watched.remove(request)
-                self.join(resource, request)
+                if resource.conversions:
+                    self.behind.add(request)
+                else:
+                    self.watched.remove(request)
+                resource.queue.append(request)
                 self.count(resource, request)
 
     def count(self, resource: Resource, request: LockRequest) -> None:
@@ -328,29 +351,39 @@ class Model:
         """What is of the lineage of C{request}, which is granted, is kept behind nobody any more."""
         for key in [request.session, *lineage_of(request)[:1]]:
             for waiting in [each for each in self.watched if key in (each.session, *lineage_of(each))]:
-                self.watched.remove(waiting)
-                for each in self.all_together():
-                    if waiting is each.request.parts[0]:
-                        each.is_free = False
-                        for part in each.request.parts:
-                            self.resource(part).is_due = True
-                resource = self.resource(waiting)
-                if waiting in resource.held_back:
-                    resource.held_back.remove(waiting)
-                    self.join(resource, waiting)
-                    self.count(resource, waiting)
-                    resource.is_due = True
+                self.let_pass(waiting)
+
+    def let_pass(self, request: LockRequest) -> None:
+        """C{request} is kept behind nobody any more."""
+        self.watched.remove(request)
+        resource = self.resource(request)
+        resource.is_due = True
+        if request in resource.held_back:
+            resource.held_back.remove(request)
+            resource.queue.append(request)
+            self.count(resource, request)
+        elif request in resource.queue:
+            self.behind.remove(request)
+            resource.queue.remove(request)
+            resource.queue.append(request)
+        for each in self.all_together():
+            if request is each.request.parts[0]:
+                each.is_free = False
+                for part in each.request.parts:
+                    self.resource(part).is_due = True
 
     def put_in_order(self, name: ResourceName) -> None:
         resource = self.find(name)
         if resource is not None:
             resource.queue.sort(key=lambda request: self.asked[request])
-            for request in resource.queue:
-                self.known[request] = not self.may_hold(request)  # they are as good as new
             resource.together.sort(key=lambda each: self.asked[each.request.parts[0]])
-            resource.is_due = bool(resource.together or resource.held_back)
+            resource.is_due |= bool(resource.together or resource.held_back)
 
-    def withdraw(self, request: LockRequest) -> list[Resource]:
+    def withdraw(self, request: LockRequest) -> None:
+        for resource in self.remove(request):
+            resource.is_due = True
+
+    def remove(self, request: LockRequest) -> list[Resource]:
         """Return of what those behind may be next."""
         for each in self.all_together():
             if request in each.request.parts:
@@ -363,7 +396,7 @@ class Model:
         return []
 
     def give_up(self, request: LockRequest, now: Instant) -> list[Effect]:
-        return self.serve(dict.fromkeys(self.withdraw(request), True), now)
+        return self.serve(dict.fromkeys(self.remove(request), True), now)
 
     def release(self, session: SessionId, name: ResourceName, now: Instant, *, rollback: bool = False) -> list[Effect]:
         resource = self.find(name)
@@ -391,9 +424,9 @@ class Model:
             return self.serve(to_serve, now)
         for each in sorted(self.all_together(), key=self.number):
             if each.request.session == session:
-                to_serve |= dict.fromkeys(self.withdraw(each.request.parts[0]), True)
+                to_serve |= dict.fromkeys(self.remove(each.request.parts[0]), True)
         for request in [each for each in self.waiting() if each.session == session]:
-            self.withdraw(request)
+            self.remove(request)
         return self.serve(to_serve, now)
 
     def convert(
@@ -456,24 +489,19 @@ class Model:
         return Converted(holder.request, holder.token, conversion.number, delayed)
 
     def is_barred(self, resource: Resource, request: LockRequest) -> bool:
-        """Return whether a request of somebody who holds nothing is in the way of a conversion that waits."""
-        is_known = self.known[request] if request in self.known else not self.may_hold(request)
-        return is_known and any(
+        """Return whether C{request} is in the way of a conversion that waits."""
+        return any(
             not compatible(conversion.mode, request.mode) and concern(conversion.holder.request.name, request.name)
             for conversion in resource.conversions
         )
-
-    def join(self, resource: Resource, request: LockRequest) -> None:
-        self.known[request] = not self.may_hold(request)
-        resource.queue.append(request)
 
     def drop(self, session: SessionId, now: Instant) -> list[Effect]:
         to_serve: dict[Resource, bool] = {}
         for each in sorted(self.all_together(), key=self.number):
             if each.request.session == session:
-                to_serve |= dict.fromkeys(self.withdraw(each.request.parts[0]), True)
+                to_serve |= dict.fromkeys(self.remove(each.request.parts[0]), True)
         for request in [each for each in self.waiting() if each.session == session]:
-            self.withdraw(request)
+            self.remove(request)
         for resource in self.resources:
             if session not in resource.bound:
                 continue
@@ -499,6 +527,8 @@ class Model:
                 if holder.ends_at <= now.monotonic and holder in self.held_at(resource):
                     effects.append(Overdue(holder.request, self.limit(holder.request)))
                     effects += self.drop(holder.request.session, now)
+        for resource in self.resources:
+            self.look(resource, now)
         for resource in list(self.resources):
             for holder in list(resource.holders):
                 if holder.lost_until is not None and holder.lost_until <= now.monotonic:
@@ -521,9 +551,11 @@ class Model:
         )
 
     def next_limit(self, now: Instant) -> float:
-        """Return when, after C{now}, something has been held, or kept after it was lost, for long enough."""
+        """Return when, after C{now}, something has been held, held back, or kept after it was lost, for long enough."""
         holders = [holder for resource in self.resources for holder in resource.holders]
         times = [holder.ends_at if holder.lost_until is None else holder.lost_until for holder in holders]
+        times += [self.since[request] + 10.0 for request in self.watched]
+        times += [resource.look_again for resource in self.resources]
         return min((time for time in times if time > now.monotonic), default=float("inf"))
 
     def held_at(self, resource: Resource) -> list[Holder]:
@@ -575,8 +607,10 @@ class Model:
             if self.reclaimable(resource, request, now):
                 return self.grant(resource, request, now, delayed)
             return Refused(request, Outcome.BUSY, delayed)
-        is_held_back = self.bars(resource, self.number(request)) and not self.may_hold(request)
-        if self.grantable(resource, request, now) and not is_held_back and not self.is_barred(resource, request):
+        is_needed = self.is_needed(request)
+        is_held_back = not is_needed and self.bars(resource, self.number(request))
+        is_barred = is_held_back or (not is_needed and self.is_barred(resource, request))
+        if self.grantable(resource, request, now) and not is_barred:
             self.count(resource, request)
             return self.grant(resource, request, now, delayed)
         if isinstance(resource.name, NumericName) and request.quantity > resource.name.total:
@@ -585,9 +619,12 @@ class Model:
             return Refused(request, Outcome.BUSY, delayed)
         if is_held_back:
             resource.held_back.append(request)
-            self.watched.append(request)
+            self.hold_back(request, now)
         else:
-            self.join(resource, request)
+            if not is_needed and resource.conversions:
+                self.behind.add(request)
+                self.hold_back(request, now)
+            resource.queue.append(request)
             self.count(resource, request)
         return Queued(request, delayed)
 
@@ -624,7 +661,8 @@ class Model:
             fits += [
                 request
                 for request in resource.queue
-                if self.grantable(resource, request, now) and not self.is_barred(resource, request)
+                if self.grantable(resource, request, now)
+                and not (request in self.behind and self.is_barred(resource, request))
             ][:1]
             if not fits:
                 del resources[resource]

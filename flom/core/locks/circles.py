@@ -154,10 +154,9 @@ class Circles:
         holding = self._by_token.get(request.token)
         return holding if holding is not None and holding.request.name.key == request.name.key else None
 
-    def may_hold(self, request: LockRequest) -> bool:
-        """Return whether the session of C{request} holds anything, or one of its lineage; true if it has no lineage."""
-        lineage = _lineage(request)
-        return not lineage or request.session in self._holdings or any(id in self._by_id for id in lineage)
+    def has_holder(self, request: LockRequest) -> bool:
+        """Return whether anything is held by the client of C{request}, or by one that it says it runs under."""
+        return any(id in self._by_id for id in _lineage(request))
 
     def find(self, request: LockRequest) -> tuple[Step, ...]:
         """

@@ -4,11 +4,17 @@ Several locks at once, all or nothing (docs/howto/several-locks.md).
 A set of requests is granted in one step, or waits as one and holds nothing meanwhile: no order of locks has to be
 agreed on, and no deadlock comes of it. It waits in a queue of its own at each of its resources. When something is
 released there, only the first set of that queue is looked at, and when that leaves, the next one: what is done costs
-what sets are long, not how many wait. A set that might hold up others while it waits is not kept behind another one,
-but looked at each time: one whose session, or a command that its session runs under, holds something, or may.
+what sets are long, not how many wait. A set that is needed is not kept behind another one, but looked at each time.
 
 Requests that came later may overtake a set that waits, but only so many. Then it holds back those that come later,
-unless they might hold what it waits for.
+unless they are needed. So does a conversion that waits (L{flom.core.locks.resources.conversion}).
+
+A request is B{needed} if its session holds anything, or a command that it says it runs under: what the set waits for
+may be held until the request is granted. It is B{in doubt} if it does not say under which commands it runs, or while
+anything is held by a session that has not said what its own public id is: the request may run under that. What is in
+doubt is held back all the same, but only for L{MAX_DOUBT} seconds, so that no deadlock lasts longer. At the end of that
+time, what is not in doubt stays where it is, and is looked at once more with the next ones whose time ends, or after as
+much time again.
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flom.codes import Outcome
 from flom.core.effects import Effect, Instant, Limit, Queued, Refused
+from flom.core.locks.resources.conversion import ConvertibleResource
 from flom.core.locks.sharing import free
 from flom.errors import InvalidTimestampFormat
 
@@ -30,6 +37,12 @@ if TYPE_CHECKING:
     from flom.core.locks.table import LockTable
     from flom.core.protocol.messages import WhyWithdrawn
     from flom.core.requests import LockRequest, SessionId, SetRequest
+
+MAX_DOUBT: Final = 10.0
+"""
+Seconds for which a request is held back, or a set kept behind another one, although it may be needed by what that waits
+for.
+"""
 
 _LATEST: Final = 2**63
 """The number of a request that has just come, greater than those of all that wait."""
@@ -51,7 +64,7 @@ class WaitingSet:
     @ivar parts: in the order in which they were asked for.
     @ivar number: of the first one, see L{flom.core.locks.snapshot.LockView}; a set that came later has a higher one.
     @ivar since: when it began to wait, in seconds of the monotonic clock.
-    @ivar is_free: true if nothing is known to wait for it: no session of its lineage holds anything.
+    @ivar is_free: true if it is not needed, and has not been in doubt for too long.
     @ivar overtaken: how many requests that came later may have gone before it, see L{SetQueue.note_overtaking}.
     @ivar is_barring: true once that is as many as may.
     @ivar awaits: where only the time has to come for it, as far as it was looked at.
@@ -84,18 +97,43 @@ class SetQueue:
     @ivar bound: all other sets, likewise.
     @ivar held_back: requests for this resource alone that sets hold back, with their numbers, likewise.
     @ivar is_due: true if all in their turn are to be looked at, and not only those whose time has come.
+    @ivar doubts: what is held back, be it by conversions, and has not been looked at since; with the seconds since when
+        it has waited, the longest first. A set that is free is here as its first request, at the resource of that.
+    @ivar settled: what was looked at, and was not in doubt, likewise.
+    @ivar look_again: when C{settled} is looked at once more.
     """
 
-    __slots__ = ("bound", "free", "held_back", "is_due")
+    __slots__ = ("bound", "doubts", "free", "held_back", "is_due", "look_again", "settled")
 
     def __init__(self) -> None:
         self.free: dict[WaitingSet, None] = {}
         self.bound: dict[WaitingSet, None] = {}
         self.held_back: dict[LockRequest, int] = {}
         self.is_due = False
+        self.doubts: dict[LockRequest, float] = {}
+        self.settled: dict[LockRequest, None] = {}
+        self.look_again = 0.0
 
     def __bool__(self) -> bool:
-        return bool(self.free or self.bound or self.held_back)
+        return bool(self.free or self.bound or self.held_back or self.doubts or self.settled)
+
+    def next_look(self) -> float | None:
+        """Return when the time of any that is held back ends next; C{None} if there is none."""
+        first = next(iter(self.doubts.values()), None)
+        if first is None:
+            return self.look_again if self.settled else None
+        return min(first + MAX_DOUBT, self.look_again) if self.settled else first + MAX_DOUBT
+
+    def pop_due(self, now: float) -> list[LockRequest]:
+        """Remove from C{doubts} those whose time has ended."""
+        due: list[LockRequest] = []
+        for request, since in self.doubts.items():
+            if since + MAX_DOUBT > now:
+                break
+            due.append(request)
+        for request in due:
+            del self.doubts[request]
+        return due
 
     def requests(self, entry: Entry) -> Iterator[LockRequest]:
         """Yield all that waits here for C{entry}."""
@@ -109,7 +147,7 @@ class SetQueue:
         yield from self.bound
 
     def bars(self, number: int) -> bool:
-        """Return whether what came as C{number} is not to be granted, unless it might hold something."""
+        """Return whether what came as C{number} is not to be granted, unless it is needed."""
         return any(each.is_barring and each.number < number for each in self.in_turn())
 
 
@@ -118,8 +156,8 @@ class WaitingSets:
     The sets of a table.
 
     @ivar by_part: those that wait, by each of their requests.
-    @ivar watched: what must be looked at, or let go, when a session is granted something that it waits for or that it
-        may have been started by: by session, and by public id of its lineage.
+    @ivar watched: all that is held back, and sets that are free, which are needed once their session, or one that they
+        run under, is granted anything: by session, and by public id of its lineage.
     """
 
     def __init__(self, table: LockTable, max_overtaking: int) -> None:
@@ -178,7 +216,7 @@ class WaitingSets:
             self._reclaim(parts, now, effects)
             return
         record = table._sessions[request.session]
-        new = WaitingSet(record, parts, is_free=not self.may_hold(request.parts[0]))
+        new = WaitingSet(record, parts, is_free=not self.is_needed(request.parts[0]))
         blocked = parts[0] if table.is_draining else self._blocked_part(new, now)
         if blocked is None:
             self._grant(new, now, effects)
@@ -237,8 +275,10 @@ class WaitingSets:
         """
         for part in each.in_order:
             queue, resource = part.entry.sets, part.entry.resource
-            is_barred = queue is not None and each.is_free and queue.bars(each.number)
-            is_barred = is_barred or (part.entry.conversions > 0 and self._table._is_barred(resource, part.request))
+            is_barred = each.is_free and (
+                (queue is not None and queue.bars(each.number))
+                or (part.entry.conversions and self._is_barred(resource, part.request))
+            )
             if is_barred or not (resource.fits(part.request, now) or self._shares(part.request)):
                 delay = None if is_barred else resource.next_chance(now, is_wanted=True)
                 each.awaits = None if delay is None else part.entry
@@ -246,6 +286,9 @@ class WaitingSets:
                     self._table._set_alarm(part.entry, now.monotonic + delay)
                 return part
         return None
+
+    def _is_barred(self, resource: Resource, request: LockRequest) -> bool:
+        return isinstance(resource, ConvertibleResource) and resource.is_barred(request)
 
     def _shares(self, request: LockRequest) -> bool:
         """Return whether C{request}, which does not fit, is to share what is in its way."""
@@ -296,13 +339,13 @@ class WaitingSets:
         each.number, each.since = arrival.number, arrival.since
         each.record.sets[each] = None
         if each.is_free:
-            self._watch(first.request)
+            self._hold_back(first.entry, first.request, each.since)
 
     def _leave(self, each: WaitingSet) -> list[Arrival]:
         """Remove C{each}, which waits, from its queues; return when its parts have come."""
         del each.record.sets[each]
         if each.is_free:
-            self._forget_watch(each.parts[0].request)
+            self._hold_back_no_more(each.parts[0].entry, each.parts[0].request)
         arrivals = []
         for part in each.parts:
             del self.by_part[part.request]
@@ -326,13 +369,22 @@ class WaitingSets:
             if queue.bars(number):
                 return
             del queue.held_back[request]
-            self._forget_watch(request)
-            self._enqueue_plain(entry, queue, request, number)
+            if not self._keep_behind_conversions(entry, request):
+                self._hold_back_no_more(entry, request)
+            entry.resource.enqueue(request)
+            self._count_all(queue, number)
         if not queue:
             entry.sets = None
 
-    def _enqueue_plain(self, entry: Entry, queue: SetQueue, request: LockRequest, number: int) -> None:
-        entry.resource.enqueue(request)
+    def _keep_behind_conversions(self, entry: Entry, request: LockRequest) -> bool:
+        """Return whether conversions hold back C{request}, which is not needed and is about to be in the queue."""
+        if entry.conversions and isinstance(entry.resource, ConvertibleResource):
+            entry.resource.held_back.add(request)
+            return True
+        return False
+
+    def _count_all(self, queue: SetQueue, number: int) -> None:
+        """Count what came as C{number}, and may be granted now, with all sets in their turn that came before it."""
         for each in queue.in_turn():
             if each.number < number:
                 self._count(each)
@@ -346,31 +398,40 @@ class WaitingSets:
         """
         queue, number = entry.sets, _LATEST if arrival is None else arrival.number
         assert queue is not None
-        if queue.bars(number) and not self.may_hold(request):
+        if queue.bars(number) and not self.is_needed(request):
             return False
-        for each in queue.in_turn():
-            if each.number < number:
-                self._count(each)
+        self._count_all(queue, number)
         return True
 
     def enqueue(self, entry: Entry, request: LockRequest, arrival: Arrival) -> None:
         """Put C{request} for C{entry} alone behind the sets that hold it back, or into the queue."""
         queue = entry.sets
-        assert queue is not None
-        if queue.bars(arrival.number) and not self.may_hold(request):
-            queue.held_back[request] = arrival.number
-            self._watch(request)
-        else:
-            self._enqueue_plain(entry, queue, request, arrival.number)
+        is_barred = queue is not None and queue.bars(arrival.number)
+        if (is_barred or entry.conversions) and not self.is_needed(request):
+            if queue is not None and is_barred:
+                queue.held_back[request] = arrival.number
+                self._hold_back(entry, request, arrival.since)
+                return
+            if self._keep_behind_conversions(entry, request):
+                self._hold_back(entry, request, arrival.since)
+        entry.resource.enqueue(request)
+        if queue is not None:
+            self._count_all(queue, arrival.number)
 
     def leave_queue(self, entry: Entry, request: LockRequest) -> None:
         """Remove C{request}, which waits for C{entry} alone, from its queue."""
         queue = entry.sets
-        if queue is None or request not in queue.held_back:
-            entry.resource.withdraw(request)
+        if queue is not None and request in queue.held_back:
+            del queue.held_back[request]
+            self._hold_back_no_more(entry, request)
             return
-        del queue.held_back[request]
-        self._forget_watch(request)
+        entry.resource.withdraw(request)
+        if queue is not None and (request in queue.doubts or request in queue.settled):
+            assert isinstance(entry.resource, ConvertibleResource)
+            entry.resource.held_back.discard(request)
+            self._hold_back_no_more(entry, request)
+            if not queue:
+                entry.sets = None
 
     def serve(self, entries: Iterable[Entry], now: Instant, effects: list[Effect]) -> None:
         """Grant to all waiters for C{entries} that fit, in their order, and to those behind sets that are granted."""
@@ -378,13 +439,33 @@ class WaitingSets:
 
     def serve_due(self, entries: Iterable[Entry], now: Instant, effects: list[Effect]) -> None:
         """Grant to those waiters for C{entries} whose time has come, as L{serve} does."""
-        work = {}
-        for entry in entries:
+        work: dict[Entry, bool] = dict.fromkeys(entries, False)
+        for entry in sorted(work, key=lambda entry: entry.number):
+            work |= dict.fromkeys(self._end_doubts(entry, now), True)
+        for entry in work:
             queue = entry.sets
-            work[entry] = queue is not None and queue.is_due
             if queue is not None:
+                work[entry] |= queue.is_due
                 queue.is_due = False
         self._serve(work, now, effects)
+
+    def _end_doubts(self, entry: Entry, now: Instant) -> list[Entry]:
+        """Let what is held back for C{entry} pass if its time has ended and it is in doubt; return where."""
+        queue, table = entry.sets, self._table
+        touched: list[Entry] = []
+        if queue is None or (look := queue.next_look()) is None:
+            return touched
+        if look <= now.monotonic:
+            due = queue.pop_due(now.monotonic)
+            is_any_unknown = table.held > table._circles.held
+            passing = [*queue.settled, *due] if is_any_unknown else [each for each in due if not _lineage(each)]
+            queue.settled |= dict.fromkeys(due)
+            queue.look_again = now.monotonic + MAX_DOUBT
+            for request in passing:
+                touched += self._let_pass(request)
+        if (look := queue.next_look()) is not None:
+            table._set_alarm(entry, look)
+        return touched
 
     def _serve(self, work: dict[Entry, bool], now: Instant, effects: list[Effect]) -> None:
         """@param work: for each entry, whether all sets in their turn are looked at, or those that await it alone."""
@@ -445,6 +526,13 @@ class WaitingSets:
                 self._table._look(part.entry, part.entry.wishes, [])  # of a waiter less, there is nothing to tell
         return each.since
 
+    def withdraw_quietly(self, each: WaitingSet) -> float:
+        """Do what L{withdraw} does; those behind it are looked at soon."""
+        since = self.withdraw(each)
+        for part in each.parts:
+            self._look_soon(part.entry)
+        return since
+
     def give_up(self, each: WaitingSet, now: Instant, reason: WhyWithdrawn) -> list[Effect]:
         """Withdraw C{each}, because of C{reason}, and serve those behind it."""
         effects: list[Effect] = [self._table._withdrawn(each.parts[0].request, self.withdraw(each), now, reason)]
@@ -476,7 +564,7 @@ class WaitingSets:
             in_order = sorted(waiting, key=lambda each: (each.since - each.parts[0].request.waited, each.number))
             waiting.clear()
             waiting |= dict.fromkeys(in_order)
-        self._look_soon(entry, queue)
+        self._look_soon(entry)
 
     def is_first(self, request: LockRequest) -> bool:
         """Return whether C{request} waits alone, or is the first part of a set."""
@@ -487,26 +575,29 @@ class WaitingSets:
         """Return whether C{request}, which waits for C{entry}, does so by another queue than that of the resource."""
         return request in self.by_part or (entry.sets is not None and request in entry.sets.held_back)
 
-    def may_hold(self, request: LockRequest) -> bool:
-        """
-        Return whether a holder may wait for C{request}: its session, or one that it may run under; so it may in any
-        case while a lock is held by a request without a lineage, because all may run under its command.
-        """
-        table = self._table
-        is_any_unknown = table.held > table._circles.held
-        return is_any_unknown or table.holds(request.session) or table._circles.may_hold(request)
+    def is_needed(self, request: LockRequest) -> bool:
+        """Return whether a holder is known to wait for C{request}: its session, or one that it says it runs under."""
+        return self._table.holds(request.session) or self._table._circles.has_holder(request)
 
-    def _watch(self, request: LockRequest) -> None:
-        """Note that no session of the lineage of C{request} holds anything: see L{note_holder}."""
+    def _hold_back(self, entry: Entry, request: LockRequest, since: float) -> None:
+        """Note that C{request} for C{entry}, which is not needed, is held back, and has waited C{since} then."""
         for key in _kin(request):
             self.watched.setdefault(key, {})[request] = None
+        if entry.sets is None:
+            entry.sets = SetQueue()
+        entry.sets.doubts[request] = since
+        self._table._set_alarm(entry, since + MAX_DOUBT)
 
-    def _forget_watch(self, request: LockRequest) -> None:
+    def _hold_back_no_more(self, entry: Entry, request: LockRequest) -> None:
         for key in _kin(request):
             same = self.watched[key]
             del same[request]
             if not same:
                 del self.watched[key]
+        queue = entry.sets
+        assert queue is not None
+        queue.doubts.pop(request, None)
+        queue.settled.pop(request, None)
 
     def note_holder(self, request: LockRequest) -> None:
         """Note that C{request} is granted: what waits and is of its lineage is kept behind nothing any more."""
@@ -515,36 +606,43 @@ class WaitingSets:
             keys += request.wishes.lineage[:1]
         for key in keys:
             for waiting in list(self.watched.get(key) or ()):
-                self._forget_watch(waiting)
-                each = self.by_part.get(waiting)
-                if each is not None:
-                    self._note_bound(each)
-                else:
-                    self._note_passing(waiting)
+                for entry in self._let_pass(waiting):
+                    self._look_soon(entry)
 
-    def _note_bound(self, each: WaitingSet) -> None:
-        each.is_free = False
-        for part in each.parts:
-            queue = part.entry.sets
-            assert queue is not None
-            del queue.free[each]
-            queue.bound[each] = None
-            self._look_soon(part.entry, queue)
-
-    def _note_passing(self, waiting: LockRequest) -> None:
-        entry = self._table._entries[waiting.name.key]
+    def _let_pass(self, request: LockRequest) -> list[Entry]:
+        """Keep C{request}, or the set of which it is the first, behind nothing any more; return what to look at."""
+        entry, each = self._table._entries[request.name.key], self.by_part.get(request)
+        self._hold_back_no_more(entry, request)
         queue = entry.sets
         assert queue is not None
-        self._enqueue_plain(entry, queue, waiting, queue.held_back.pop(waiting))
-        self._look_soon(entry, queue)
+        if each is not None:
+            each.is_free = False
+            for part in each.parts:
+                assert part.entry.sets is not None
+                del part.entry.sets.free[each]
+                part.entry.sets.bound[each] = None
+            return [part.entry for part in each.parts]
+        if request in queue.held_back:
+            entry.resource.enqueue(request)
+            self._count_all(queue, queue.held_back.pop(request))
+        else:
+            assert isinstance(entry.resource, ConvertibleResource)
+            entry.resource.let_pass(request)
+            if not queue:
+                entry.sets = None
+        return [entry]
 
-    def _look_soon(self, entry: Entry, queue: SetQueue) -> None:
+    def _look_soon(self, entry: Entry) -> None:
         """Look at all in their turn for C{entry} as soon as L{LockTable.expire} is called."""
-        queue.is_due = True
+        if entry.sets is not None:
+            entry.sets.is_due = True
         self._table._set_alarm(entry, 0.0)
 
 
 def _kin(request: LockRequest) -> tuple[SessionId | str, ...]:
     """Return what names the session of C{request} and those that it may have been started by."""
-    lineage = request.wishes.lineage if request.wishes is not None else ()
-    return request.session, *dict.fromkeys(lineage)
+    return request.session, *dict.fromkeys(_lineage(request))
+
+
+def _lineage(request: LockRequest) -> tuple[str, ...]:
+    return () if request.wishes is None else request.wishes.lineage

@@ -81,8 +81,8 @@ class LockTable(LockRecords):
         @param max_resources: a request that would create one more is refused; 0 for no limit.
         @param max_locks: that one session holds and waits for at one resource, be it yet to be created; one more is
             refused; 0 for no limit.
-        @param max_overtaking: requests that may go before a set that waits although they came later; then those that
-            cannot hold what it waits for are held back; 0 for no limit.
+        @param max_overtaking: requests that may go before a set that waits although they came later; then others are
+            held back (L{flom.core.locks.sets}); 0 for no limit.
         @param policy: limits and delays for all locks; C{None} for none.
         @param begin_epoch: returns the first token of an epoch that is higher than the one it is given, and than those
             of all other tables that have granted the same resources.
@@ -265,7 +265,7 @@ class LockTable(LockRecords):
     def withdraw(self, request: LockRequest) -> float:
         """
         Forget C{request}, which is queued or in the incubator, and all that waits as one with it. It is not counted. No
-        other request gains by it, but for those behind a set, which are looked at when anything happens there.
+        other request gains by it, but for those behind a set, which L{expire} looks at.
 
         @return: since when it has waited, in seconds of the monotonic clock.
         """
@@ -273,7 +273,7 @@ class LockTable(LockRecords):
         if request in session.incubated:
             return self._hatch(session, request).since
         if (found := self._sets.find(request)) is not None:
-            return self._sets.withdraw(found)
+            return self._sets.withdraw_quietly(found)
         return self._give_up(session.bindings[request.name.key], request).since
 
     def give_up(self, session: SessionId, name: ResourceName, now: Instant, reason: WhyWithdrawn) -> list[Effect]:
@@ -462,8 +462,8 @@ class LockTable(LockRecords):
             arrival = self._hatch(record, request)
             if by_client:
                 effects.append(self._withdrawn(request, arrival.since, now, WhyWithdrawn.GONE))
-        to_serve: list[Entry] = []  # once all is free, because sets wait for several of them
-        has_sets = bool(self._sets.by_part)
+        to_serve: list[Entry] = []  # once all is free, if what is granted of one of them can help waiters for another
+        is_together = bool(self._sets.by_part or self._watched)
         if record.sets:
             to_serve = self._sets.withdraw_all(record, now, WhyWithdrawn.GONE if by_client else None, effects)
         for binding in record.bindings.values():
@@ -487,7 +487,7 @@ class LockTable(LockRecords):
                 effects.append(self._end(holding, now))
             entry.sessions -= 1
             if binding.holdings:
-                if has_sets:
+                if is_together:
                     to_serve.append(entry)
                 else:
                     self._serve(entry, now, effects)
@@ -515,7 +515,7 @@ class LockTable(LockRecords):
         for entry in due:
             if entry.wishes is not None:
                 self._free_lost(entry, now)
-            if entry.sessions and self._sets.by_part:
+            if entry.sessions and (self._sets.by_part or self._watched):
                 to_serve.append(entry)
             elif entry.sessions:
                 self._serve(entry, now, effects)
@@ -616,7 +616,7 @@ class LockTable(LockRecords):
             effects.append(self._refuse(request, Outcome.BUSY, limit=Limit.WAITERS))
         else:
             arrival = arrival or self._arrival(now)
-            if entry.sets is None:
+            if entry.sets is None and not entry.conversions:
                 resource.enqueue(request)
             else:
                 self._sets.enqueue(entry, request, arrival)
@@ -847,18 +847,13 @@ class LockTable(LockRecords):
 
     def _is_barred(self, resource: Resource, request: LockRequest) -> bool:
         """Return whether C{request}, which fits, has to wait for a conversion."""
-        return isinstance(resource, ConvertibleResource) and resource.is_barred(request)
+        if not isinstance(resource, ConvertibleResource):
+            return False
+        return resource.is_barred(request) and not self._sets.is_needed(request)
 
     def _make_resource(self, name: ResourceName) -> Resource:
         """Make the resource C{name}; L{InvalidTimestampFormat} is raised if its format cannot be used."""
-        resource = make_resource(name, self._strftime)
-        if isinstance(resource, ConvertibleResource):
-            resource.is_free = self._is_free
-        return resource
-
-    def _is_free(self, request: LockRequest) -> bool:
-        """Return whether the session of C{request}, and all that may wait for it, are known to hold nothing."""
-        return request.wishes is not None and not self._sets.may_hold(request)
+        return make_resource(name, self._strftime)
 
     def _look(self, entry: Entry, wishes: HolderWishes, effects: list[Effect]) -> None:
         """Add what holders that stand in the way are told, after a change; forget wishes of which none is left."""

@@ -137,12 +137,25 @@ SCRIPTS: Final = {
         1 unlock a                      -> 2 granted, 2 granted
         2 unlock                        -> 3 granted, 3 granted
     """,
-    "so is who may hold something, because it has no lineage": """
+    "so is, after ten seconds, who may be needed, because it has no lineage": """
         1 lock a EX                     -> granted
         2 lock b EX                     -> granted
         3 lock a EX as=x + b EX as=x    -> queued
         4 lock a EX + c EX              -> queued
-        1 unlock a                      -> 4 granted, 4 granted
+        1 unlock a                      -> nothing
+        after 9.9                       -> nothing
+        after 0.1                       -> 4 granted, 4 granted
+    """,
+    "so is who may run under a holder that has none, but nobody while there is no such holder": """
+        1 lock a EX as=p                -> granted
+        2 lock b EX as=q                -> granted
+        3 lock a EX as=x + b EX as=x    -> queued
+        4 lock a EX as=y + c EX as=y    -> queued
+        1 unlock a                      -> nothing
+        after 10                        -> nothing
+        5 lock d EX                     -> granted
+        after 9                         -> nothing
+        after 1                         -> 4 granted, 4 granted
     """,
     "who comes to hold something while it waits is looked at from then on": """
         1 lock a EX as=p                -> granted
@@ -279,16 +292,22 @@ OVERTAKING: Final = {
         1 lock a EX as=p                -> granted
         1 drop                          -> 2 granted, 2 granted
     """,
-    "so does who has no lineage": """
+    "who has no lineage passes after ten seconds": """
         1 lock b EX as=p                -> granted
         2 lock a EX as=x + b EX as=x    -> queued
         3 lock a EX as=q                -> granted
         3 unlock a                      -> nothing
         4 lock a EX as=r                -> granted
         4 unlock a                      -> nothing
-        5 lock a EX nowait              -> granted
+        5 lock a EX nowait              -> busy
+        5 lock a EX                     -> queued
+        after 9.9                       -> nothing
+        6 lock a EX                     -> queued
+        after 0.1                       -> 5 granted
+        5 unlock a                      -> nothing
+        after 9.9                       -> 6 granted
     """,
-    "while a lock is held under which any may run, all pass": """
+    "while a lock is held under which any may run, all pass after ten seconds": """
         1 lock c EX                     -> granted
         2 lock b EX as=p                -> granted
         3 lock a EX as=x + b EX as=x    -> queued
@@ -296,10 +315,39 @@ OVERTAKING: Final = {
         4 unlock a                      -> nothing
         5 lock a EX as=r                -> granted
         5 unlock a                      -> nothing
-        6 lock a EX as=s                -> granted
+        6 lock a EX as=s                -> queued
+        after 5                         -> nothing
+        7 lock a EX as=t                -> queued
+        after 5                         -> 6 granted
         6 unlock a                      -> nothing
         1 unlock c                      -> nothing
-        7 lock a EX as=t nowait         -> busy
+        after 5                         -> nothing
+        8 lock c EX                     -> granted
+        after 9.9                       -> nothing
+        after 0.1                       -> 7 granted
+    """,
+    "a set that gives up meanwhile lets all go, and a later one that waits holds back for its own time": """
+        1 lock b EX                     -> granted
+        2 lock a EX + b EX              -> queued
+        3 lock a EX                     -> granted
+        4 lock a PR                     -> queued
+        3 unlock a                      -> 4 granted
+        5 lock a PR                     -> queued
+        after 4                         -> nothing
+        2 gives up b                    -> 5 granted
+        after 60                        -> nothing
+    """,
+    "among locks of programs, a set is granted as soon as those end that are held": """
+        1 lock a PR                     -> granted
+        2 lock a EX + b EX              -> queued
+        3 lock a PR                     -> granted
+        4 lock a PR                     -> granted
+        5 lock a PR                     -> queued
+        1 unlock a                      -> nothing
+        after 3                         -> nothing
+        3 unlock a                      -> nothing
+        4 unlock a                      -> 2 granted, 2 granted
+        2 unlock                        -> 5 granted
     """,
     "who comes to hold something while it is held back passes": """
         1 lock b EX as=p                -> granted
@@ -421,4 +469,4 @@ def test_after_a_takeover_sets_have_the_order_in_which_they_asked_first() -> Non
     table.put_in_order("a")
     assert table.next_deadline() is not None
     granted = [each for each in table.release(SessionId(1), parse_name("a"), NOW) if isinstance(each, Granted)]
-    assert [each.request.session for each in granted] == [2, 2]  # without a lineage, both are looked at
+    assert [each.request.session for each in granted] == [3, 3]

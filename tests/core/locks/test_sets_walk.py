@@ -61,7 +61,7 @@ class Walk:
             case "drop":
                 self.compare(self.table.drop(session, self.now), self.model.drop(session, self.now))
             case "time":
-                seconds = self.random.choice([0.0, 0.5, 1.0])
+                seconds = self.random.choice([0.0, 0.5, 1.0, 4.0, 10.0])
                 self.now = Instant(self.now.monotonic + seconds, self.now.wall + seconds)
                 self.compare(self.table.expire(self.now), self.model.expire(self.now))
             case "order":

@@ -58,7 +58,7 @@ FAMILIES: Final[dict[str, list[str]]] = {
 }
 
 WALL_AT_START: Final = 1_699_963_190.0  # ten seconds before noon, UTC
-SECONDS: Final = [1 / 64, 1 / 2, 1.0, 1.5, 3.0, 3600.0]  # sums of these are exact
+SECONDS: Final = [1 / 64, 1 / 2, 1.0, 1.5, 3.0, 10.0, 3600.0]  # sums of these are exact
 
 MOST: Final = (("*x", 3.0 + 2**-16), ("_S_a*", 1.5 + 2**-17))
 DELAYS: Final = (("N*", 1.5 + 2**-18), ("/h/x*", 0.5 + 2**-18), ("_s*", 3.0 + 2**-18))

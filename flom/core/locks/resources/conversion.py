@@ -7,11 +7,9 @@ Conversion: a holder changes the mode of its lock, and holds it all the time (do
   - It is refused where it would wait for a conversion that waits for it: of two readers that both want to write, the
     later one.
 
-While a conversion waits, what it asks for counts as held for requests of sessions that are known to hold nothing
-(L{ConvertibleResource.is_free}): they wait, so that the conversion does not starve. All others are granted what fits,
-as always: the holders for which the conversion waits may be waiting for them. So no circle is closed that was not there
-without the conversion. While a lock is held by a request without a lineage, that is known of none, because all may run
-under its command.
+While a conversion waits, what it asks for counts as held for requests that come then, of sessions that are not known
+to be needed (L{flom.core.locks.sets}): they wait, so that the conversion does not starve. All others are granted what
+fits, as always: the holders for which the conversion waits may be waiting for them.
 
 A conversion to a mode that excludes more has a new token, higher than all before: while the lock was held in the weaker
 mode, others may have held it beside, and a store that has seen their tokens would refuse the lower one. A conversion
@@ -35,7 +33,7 @@ _Place = TypeVar("_Place")
 _MODES: Final = len(LockMode)
 
 FREE: Final = _MODES
-"""The first kind of waiters that are known to hold nothing."""
+"""The first kind of waiters that conversions hold back."""
 
 CONVERSIONS: Final = 2 * _MODES
 """The first kind of conversions."""
@@ -45,8 +43,8 @@ _PAIRS: Final = tuple((held, asked) for held in LockMode for asked in LockMode)
 MODE_OF: Final = (*LockMode, *LockMode, *(asked for _, asked in _PAIRS))
 """
 MODE_OF[kind] is the mode that a waiter of this kind asks for. Waiters of one kind at one place fit together or not at
-all. The first six kinds are requests, one for each mode; then come the same of sessions that are known to hold nothing,
-and then conversions, one for each pair of modes. PR is kind 3, or 9; a conversion from PR to EX is 12 + 6 * 3 + 5.
+all. The first six kinds are requests, one for each mode; then come the same of those that conversions hold back, and
+then conversions, one for each pair of modes. PR is kind 3, or 9; a conversion from PR to EX is 12 + 6 * 3 + 5.
 """
 
 STOPS: Final = tuple(IN_THE_WAY[mode] for mode in MODE_OF)
@@ -95,13 +93,12 @@ class ConvertibleResource(Resource):
     """
     A resource whose locks have modes.
 
-    @ivar is_free: returns whether the session of a request, which has wishes, is known to hold nothing, nor any session
-        that may wait for it; by default, that is known of none.
+    @ivar held_back: requests that are not granted before a conversion that waits, if they are in its way; each is
+        added before it is put into the queue, and discarded once it has left that.
     """
 
     def __init__(self) -> None:
-        self.is_free: Callable[[LockRequest], bool] = lambda request: False
-        self._free: set[LockRequest] = set()
+        self.held_back: set[LockRequest] = set()
         self._converting: dict[Holding, Conversion] = {}
 
     @abstractmethod
@@ -114,7 +111,7 @@ class ConvertibleResource(Resource):
 
     @abstractmethod
     def is_barred(self, request: LockRequest) -> bool:
-        """Return whether C{request}, which fits, has to wait for a conversion that waits."""
+        """Return whether C{request}, which fits, is in the way of a conversion that waits."""
 
     def find_circle(self, holding: Holding, mode: LockMode) -> tuple[Step, ...]:
         """
@@ -165,19 +162,15 @@ class ConvertibleResource(Resource):
     @abstractmethod
     def _withdraw_conversion(self, conversion: Conversion) -> None: ...
 
-    def _kind_on_arrival(self, request: LockRequest) -> int:
-        """Return the kind of C{request}, which is about to wait."""
-        if request.wishes is not None and self.is_free(request):  # who wishes for nothing tells no lineage
-            self._free.add(request)
-            return request.mode + FREE
-        return request.mode
+    def let_pass(self, request: LockRequest) -> None:
+        """Put C{request}, which waits and is held back, at the end of those that are not."""
+        self.withdraw(request)
+        self.held_back.discard(request)
+        self.enqueue(request)
 
-    def _kind_on_leaving(self, request: LockRequest) -> int:
-        """Return the kind of C{request}, which waits no longer."""
-        if self._free and request in self._free:
-            self._free.discard(request)
-            return request.mode + FREE
-        return request.mode
+    def _kind(self, request: LockRequest) -> int:
+        """Return the kind of C{request}, which waits."""
+        return request.mode + FREE if self.held_back and request in self.held_back else request.mode
 
 
 def find_circle(

@@ -176,10 +176,10 @@ class HierarchicalResource(ConvertibleResource):
         _prune(holding.node)
 
     def enqueue(self, request: LockRequest) -> None:
-        self._add(self._node(request), request, self._kind_on_arrival(request), self._requests)
+        self._add(self._node(request), request, self._kind(request), self._requests)
 
     def withdraw(self, request: LockRequest) -> None:
-        self._remove(self._node(request), request, self._kind_on_leaving(request), self._requests)
+        self._remove(self._node(request), request, self._kind(request), self._requests)
 
     def next_waiter(self, now: Instant) -> LockRequest | None:
         first = self._first(self._requests) if self._requests else None
@@ -202,15 +202,12 @@ class HierarchicalResource(ConvertibleResource):
         node = self._root
         for level in _levels_below_root(request):
             if node.wanted & in_the_way:
-                break
+                return True
             child = node.child(level)
             if child is None:
                 return False
             node = child
-        else:
-            if not (node.wanted | node.wanted_below) & in_the_way:
-                return False
-        return self.is_free(request)
+        return bool((node.wanted | node.wanted_below) & in_the_way)
 
     def _circle(self, holding: Holding, mode: LockMode) -> list[Conversion]:
         assert isinstance(holding, _NodeHolding)
@@ -316,7 +313,7 @@ class HierarchicalResource(ConvertibleResource):
                 _tell_ancestors(node, kind)
 
     def _want(self, node: _Node, change: int) -> None:
-        """Add C{change} to what conversions at C{node} ask for, which stops waiters that are known to hold nothing."""
+        """Add C{change} to what conversions at C{node} ask for, which stops waiters that are held back."""
         before = node.wanted
         after = node.wanted = before + change
         for ancestor in _ancestors(node):

@@ -35,10 +35,10 @@ class SimpleResource(ConvertibleResource):
         self._held -= ONE_HOLDER[holding.request.mode]
 
     def enqueue(self, request: LockRequest) -> None:
-        self._queues.append(request, self._kind_on_arrival(request), next(self._arrivals))
+        self._queues.append(request, self._kind(request), next(self._arrivals))
 
     def withdraw(self, request: LockRequest) -> None:
-        self._queues.remove(request, self._kind_on_leaving(request))
+        self._queues.remove(request, self._kind(request))
 
     def next_waiter(self, now: Instant) -> LockRequest | None:
         held, wanted = self._held, self._wanted
@@ -57,7 +57,7 @@ class SimpleResource(ConvertibleResource):
         self._held += ONE_HOLDER[mode] - ONE_HOLDER[holding.request.mode]
 
     def is_barred(self, request: LockRequest) -> bool:
-        return bool(self._wanted & IN_THE_WAY[request.mode]) and self.is_free(request)
+        return bool(self._wanted & IN_THE_WAY[request.mode])
 
     def _circle(self, holding: Holding, mode: LockMode) -> list[Conversion]:
         def all_of_them(place: None) -> Iterator[tuple[None, int]]:

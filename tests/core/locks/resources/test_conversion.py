@@ -123,7 +123,7 @@ SCRIPTS: Final = {
         1 drop          -> nothing
         2 convert db EX -> converted EX
     """,
-    "sessions that are known to hold nothing wait while a conversion does": """
+    "sessions that are not known to be needed wait while a conversion does": """
         1 lock db PR as=a       -> granted
         2 lock db PR as=b       -> granted
         1 convert db EX         -> converting
@@ -133,24 +133,54 @@ SCRIPTS: Final = {
         2 unlock db             -> 1 converted EX
         1 convert db PR         -> converted PR, 3 granted
     """,
-    "while somebody unknown holds anything, anybody may run under that, and gets what fits": """
+    "while somebody unknown holds anything, anybody may run under that, and waits ten seconds at most": """
         1 lock db PR as=a   -> granted
         2 lock db PR        -> granted
         1 convert db EX     -> converting
-        3 lock db PR as=x   -> granted
+        3 lock db PR as=x   -> queued
+        after 9.9           -> nothing
+        4 lock db PR        -> queued
+        after 0.1           -> 3 granted
         3 unlock db         -> nothing
         2 unlock db         -> 1 converted EX
+        1 unlock db         -> 4 granted
+        after 60            -> nothing
     """,
     "so it is with a lock of any other resource": """
         1 lock db PR as=a   -> granted
         2 lock db PR as=b   -> granted
         3 lock other EX     -> granted
         1 convert db EX     -> converting
-        4 lock db PR as=x   -> granted
+        4 lock db PR as=x   -> queued
+        after 10            -> 4 granted
         3 unlock other      -> nothing
         5 lock db PR as=y   -> queued
         4 unlock db         -> nothing
+        after 10            -> nothing
+        6 lock db PR        -> queued
+        after 10            -> 6 granted
+        6 unlock db         -> nothing
         2 unlock db         -> 1 converted EX
+        1 unlock db         -> 5 granted
+    """,
+    "who comes to hold something while a conversion holds it back is granted what fits": """
+        1 lock db PR as=a   -> granted
+        2 lock db PR as=b   -> granted
+        1 convert db EX     -> converting
+        3 lock db PR as=x   -> queued
+        3 lock other EX     -> granted
+        after 0             -> 3 granted
+    """,
+    "so is who waits for a second lock of a holder that ends, once that is granted, in whichever order they end": """
+        1 lock other EX as=o    -> granted
+        1 lock db PR as=o       -> granted
+        2 lock db PR as=a       -> granted
+        4 lock db PR as=b       -> granted
+        2 convert db EX         -> converting
+        3 lock other EX as=x    -> queued
+        3 lock db PR as=x       -> queued
+        1 drop                  -> 3 granted
+        after 0                 -> 3 granted
     """,
     "those that may hold what the conversion waits for are granted what fits": """
         1 lock db PR as=a   -> granted
@@ -162,17 +192,18 @@ SCRIPTS: Final = {
         2 unlock db         -> nothing
         2 unlock db         -> 1 converted EX
     """,
-    "a waiter that is known to hold nothing is not granted before the conversion": """
+    "who has waited when a conversion begins to is not held back, those that come then are": """
         1 lock db CR as=a   -> granted
         2 lock db CR as=b   -> granted
         3 lock db PW as=c   -> granted
         4 lock db PR as=x   -> queued
-        5 lock db PR        -> queued
         1 convert db EX     -> converting
-        3 unlock db         -> 5 granted
-        5 unlock db         -> nothing
+        5 lock db PR as=y   -> queued
+        6 lock db PR        -> queued
+        3 unlock db         -> 4 granted
+        4 unlock db         -> nothing
         2 unlock db         -> 1 converted EX
-        1 unlock db         -> 4 granted
+        1 unlock db         -> 5 granted, 6 granted
     """,
     "while nothing is granted, a holder may give up a part, and no more": """
         1 lock db EX    -> granted
@@ -344,6 +375,23 @@ def test_the_time_of_a_holder_goes_on() -> None:
     table.convert(1, LockMode.PR)
     [resource] = table.table.view().resources
     assert [lock.since for lock in resource.holders] == [0.0]
+
+
+@pytest.mark.parametrize("name", ["db", "/db/x"])
+def test_after_a_takeover_what_is_held_back_stays_so_in_the_new_order(name: str) -> None:
+    script = Script()
+    for line in (f"1 lock {name} PR as=a", f"2 lock {name} PR as=b", f"1 convert {name} EX"):
+        script.run(line)
+    assert script.run(f"3 lock {name} PR as=v") == "queued"
+    assert script.run(f"4 lock {name} PR as=w") == "queued"
+    for session, waited in ((5, 5.0), (6, 5.0), (7, 8.0)):
+        script.table.request(LockRequest(SessionId(session), parse_name(name), LockMode.PR, waited=waited), script.now)
+    assert script.run("4 lock other EX as=w") == "granted"
+    script.table.put_in_order(parse_name(name).key)
+    assert script.run("after 0") == "4 granted"  # it holds the other one
+    assert script.run(f"4 unlock {name}") == "nothing"
+    assert script.run(f"2 unlock {name}") == "1 converted EX"
+    assert script.run(f"1 unlock {name}") == "7 granted, 5 granted, 6 granted, 3 granted"
 
 
 def test_kinds_say_what_is_held_and_asked_for() -> None:
