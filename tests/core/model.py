@@ -138,7 +138,7 @@ class Resource:
     together: list[Together] = field(default_factory=list)
     held_back: list[LockRequest] = field(default_factory=list)
     is_due: bool = False  # to be looked at
-    look_again: float = 0.0  # when it is looked once more at what is held back and was not in doubt
+    next_look: float = 0.0  # when all that is held back and in doubt passes
     bound: list[SessionId] = field(default_factory=list)
     idle_since: float = 0.0
     conversions: list[Conversion] = field(default_factory=list)
@@ -167,8 +167,6 @@ class Model:
         self.strftime = strftime
         self.max_overtaking = max_overtaking
         self.watched: list[LockRequest] = []  # what is held back, because nobody is known to need it
-        self.since: dict[LockRequest, float] = {}  # when each of those began to wait
-        self.settled: set[LockRequest] = set()  # those that were not in doubt when it was looked at them
         self.behind: set[LockRequest] = set()  # those that conversions hold back
         self.most = most
         self.delay = delay
@@ -303,18 +301,20 @@ class Model:
         return not lineage_of(request) or any(not lineage_of(other) for other in self.held())
 
     def hold_back(self, request: LockRequest, now: Instant) -> None:
+        resource = self.resource(request)
+        if not self.held_back_at(resource):
+            resource.next_look = now.monotonic + 10.0
         self.watched.append(request)
-        self.since[request] = now.monotonic
+
+    def held_back_at(self, resource: Resource) -> list[LockRequest]:
+        return [request for request in self.watched if self.resource(request) is resource]
 
     def look(self, resource: Resource, now: Instant) -> None:
-        """What is held back for ten seconds passes if it is in doubt; if not, it is looked at again."""
-        mine = [request for request in self.watched if self.resource(request) is resource]
-        again = [request for request in mine if request in self.settled]
-        late = [each for each in mine if each not in self.settled and self.since[each] + 10.0 <= now.monotonic]
-        if late or (again and resource.look_again <= now.monotonic):
-            resource.look_again = now.monotonic + 10.0
-            for request in again + late:
-                self.settled.add(request)
+        """All that is held back and in doubt passes ten seconds after the first has come, or after the last look."""
+        mine = self.held_back_at(resource)
+        if mine and resource.next_look <= now.monotonic:
+            resource.next_look = now.monotonic + 10.0
+            for request in mine:
                 if self.is_in_doubt(request):
                     self.let_pass(request)
 
@@ -554,8 +554,7 @@ class Model:
         """Return when, after C{now}, something has been held, held back, or kept after it was lost, for long enough."""
         holders = [holder for resource in self.resources for holder in resource.holders]
         times = [holder.ends_at if holder.lost_until is None else holder.lost_until for holder in holders]
-        times += [self.since[request] + 10.0 for request in self.watched]
-        times += [resource.look_again for resource in self.resources]
+        times += [resource.next_look for resource in self.resources]
         return min((time for time in times if time > now.monotonic), default=float("inf"))
 
     def held_at(self, resource: Resource) -> list[Holder]:

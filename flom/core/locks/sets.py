@@ -12,9 +12,9 @@ unless they are needed. So does a conversion that waits (L{flom.core.locks.resou
 A request is B{needed} if its session holds anything, or a command that it says it runs under: what the set waits for
 may be held until the request is granted. It is B{in doubt} if it does not say under which commands it runs, or while
 anything is held by a session that has not said what its own public id is: the request may run under that. What is in
-doubt is held back all the same, but only for L{MAX_DOUBT} seconds, so that no deadlock lasts longer. At the end of that
-time, what is not in doubt stays where it is, and is looked at once more with the next ones whose time ends, or after as
-much time again.
+doubt is held back all the same, but for L{MAX_DOUBT} seconds at most, so that no deadlock lasts longer. All that is in
+doubt at one resource passes together, and after that nothing in doubt passes for as much time: so what those wait for
+that hold back others may end meanwhile. What is not in doubt stays where it is, and is looked at again then.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 MAX_DOUBT: Final = 10.0
 """
-Seconds for which a request is held back, or a set kept behind another one, although it may be needed by what that waits
-for.
+Seconds for which, at most, a request is held back, or a set kept behind another one, although it may be needed by what
+that waits for.
 """
 
 _LATEST: Final = 2**63
@@ -97,43 +97,23 @@ class SetQueue:
     @ivar bound: all other sets, likewise.
     @ivar held_back: requests for this resource alone that sets hold back, with their numbers, likewise.
     @ivar is_due: true if all in their turn are to be looked at, and not only those whose time has come.
-    @ivar doubts: what is held back, be it by conversions, and has not been looked at since; with the seconds since when
-        it has waited, the longest first. A set that is free is here as its first request, at the resource of that.
-    @ivar settled: what was looked at, and was not in doubt, likewise.
-    @ivar look_again: when C{settled} is looked at once more.
+    @ivar doubts: what is held back, be it by conversions. A set that is free is here as its first request, at the
+        resource of that.
+    @ivar next_look: when those of them that are in doubt pass, if there are any.
     """
 
-    __slots__ = ("bound", "doubts", "free", "held_back", "is_due", "look_again", "settled")
+    __slots__ = ("bound", "doubts", "free", "held_back", "is_due", "next_look")
 
     def __init__(self) -> None:
         self.free: dict[WaitingSet, None] = {}
         self.bound: dict[WaitingSet, None] = {}
         self.held_back: dict[LockRequest, int] = {}
         self.is_due = False
-        self.doubts: dict[LockRequest, float] = {}
-        self.settled: dict[LockRequest, None] = {}
-        self.look_again = 0.0
+        self.doubts: dict[LockRequest, None] = {}
+        self.next_look = 0.0
 
     def __bool__(self) -> bool:
-        return bool(self.free or self.bound or self.held_back or self.doubts or self.settled)
-
-    def next_look(self) -> float | None:
-        """Return when the time of any that is held back ends next; C{None} if there is none."""
-        first = next(iter(self.doubts.values()), None)
-        if first is None:
-            return self.look_again if self.settled else None
-        return min(first + MAX_DOUBT, self.look_again) if self.settled else first + MAX_DOUBT
-
-    def pop_due(self, now: float) -> list[LockRequest]:
-        """Remove from C{doubts} those whose time has ended."""
-        due: list[LockRequest] = []
-        for request, since in self.doubts.items():
-            if since + MAX_DOUBT > now:
-                break
-            due.append(request)
-        for request in due:
-            del self.doubts[request]
-        return due
+        return bool(self.free or self.bound or self.held_back or self.doubts)
 
     def requests(self, entry: Entry) -> Iterator[LockRequest]:
         """Yield all that waits here for C{entry}."""
@@ -426,7 +406,7 @@ class WaitingSets:
             self._hold_back_no_more(entry, request)
             return
         entry.resource.withdraw(request)
-        if queue is not None and (request in queue.doubts or request in queue.settled):
+        if queue is not None and request in queue.doubts:
             assert isinstance(entry.resource, ConvertibleResource)
             entry.resource.held_back.discard(request)
             self._hold_back_no_more(entry, request)
@@ -450,21 +430,18 @@ class WaitingSets:
         self._serve(work, now, effects)
 
     def _end_doubts(self, entry: Entry, now: Instant) -> list[Entry]:
-        """Let what is held back for C{entry} pass if its time has ended and it is in doubt; return where."""
+        """Let what is held back for C{entry} pass if it is in doubt and the time has come; return where."""
         queue, table = entry.sets, self._table
         touched: list[Entry] = []
-        if queue is None or (look := queue.next_look()) is None:
+        if queue is None or not queue.doubts:
             return touched
-        if look <= now.monotonic:
-            due = queue.pop_due(now.monotonic)
+        if queue.next_look <= now.monotonic:
+            queue.next_look = now.monotonic + MAX_DOUBT
             is_any_unknown = table.held > table._circles.held
-            passing = [*queue.settled, *due] if is_any_unknown else [each for each in due if not _lineage(each)]
-            queue.settled |= dict.fromkeys(due)
-            queue.look_again = now.monotonic + MAX_DOUBT
-            for request in passing:
+            for request in [each for each in queue.doubts if is_any_unknown or not _lineage(each)]:
                 touched += self._let_pass(request)
-        if (look := queue.next_look()) is not None:
-            table._set_alarm(entry, look)
+        if queue.doubts:
+            table._set_alarm(entry, queue.next_look)
         return touched
 
     def _serve(self, work: dict[Entry, bool], now: Instant, effects: list[Effect]) -> None:
@@ -585,8 +562,10 @@ class WaitingSets:
             self.watched.setdefault(key, {})[request] = None
         if entry.sets is None:
             entry.sets = SetQueue()
-        entry.sets.doubts[request] = since
-        self._table._set_alarm(entry, since + MAX_DOUBT)
+        if not entry.sets.doubts:
+            entry.sets.next_look = since + MAX_DOUBT
+            self._table._set_alarm(entry, since + MAX_DOUBT)
+        entry.sets.doubts[request] = None
 
     def _hold_back_no_more(self, entry: Entry, request: LockRequest) -> None:
         for key in _kin(request):
@@ -596,8 +575,7 @@ class WaitingSets:
                 del self.watched[key]
         queue = entry.sets
         assert queue is not None
-        queue.doubts.pop(request, None)
-        queue.settled.pop(request, None)
+        del queue.doubts[request]
 
     def note_holder(self, request: LockRequest) -> None:
         """Note that C{request} is granted: what waits and is of its lineage is kept behind nothing any more."""

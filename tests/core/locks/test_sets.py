@@ -304,8 +304,11 @@ OVERTAKING: Final = {
         after 9.9                       -> nothing
         6 lock a EX                     -> queued
         after 0.1                       -> 5 granted
-        5 unlock a                      -> nothing
-        after 9.9                       -> 6 granted
+        5 unlock a                      -> 6 granted
+        7 lock a EX                     -> queued
+        6 unlock a                      -> nothing
+        after 9.9                       -> nothing
+        after 0.1                       -> 7 granted
     """,
     "while a lock is held under which any may run, all pass after ten seconds": """
         1 lock c EX                     -> granted
@@ -319,12 +322,14 @@ OVERTAKING: Final = {
         after 5                         -> nothing
         7 lock a EX as=t                -> queued
         after 5                         -> 6 granted
-        6 unlock a                      -> nothing
+        6 unlock a                      -> 7 granted
+        7 unlock a                      -> nothing
         1 unlock c                      -> nothing
-        after 5                         -> nothing
-        8 lock c EX                     -> granted
+        8 lock a EX as=u                -> queued
+        after 10                        -> nothing
+        9 lock c EX                     -> granted
         after 9.9                       -> nothing
-        after 0.1                       -> 7 granted
+        after 0.1                       -> 8 granted
     """,
     "a set that gives up meanwhile lets all go, and a later one that waits holds back for its own time": """
         1 lock b EX                     -> granted
@@ -439,6 +444,23 @@ def test_what_has_become_of_a_set_is_told() -> None:
     assert [grant.request for grant in standing] == list(both.parts)
     assert table.standing_of_all(SessionId(1)) is None
     assert table.standing_of_all(SessionId(3)) is None
+
+
+def test_a_set_is_granted_among_locks_of_programs_that_overlap_without_end() -> None:
+    table = LockTable(lambda format, wall: "", max_overtaking=2)
+    table.request(part(1, "b"), NOW)
+    table.request_all(SetRequest((part(2, "a"), part(2, "b"))), NOW)
+    granted: dict[int, int] = {}
+    for second in range(1, 60):
+        now = Instant(float(second), float(second))
+        effects = table.expire(now)
+        for session in [each for each in granted if granted[each] + 4 == second]:
+            effects += table.release(SessionId(session), parse_name("a"), now)
+        if second == 25:
+            effects += table.release(SessionId(1), parse_name("b"), now)
+        effects += table.request(LockRequest(SessionId(100 + second), parse_name("a"), LockMode.PR), now)
+        granted |= {each.request.session: second for each in effects if isinstance(each, Granted)}
+    assert 25 <= granted[2] <= 35
 
 
 def test_limits_count_each_part() -> None:

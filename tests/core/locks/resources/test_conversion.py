@@ -140,10 +140,13 @@ SCRIPTS: Final = {
         3 lock db PR as=x   -> queued
         after 9.9           -> nothing
         4 lock db PR        -> queued
-        after 0.1           -> 3 granted
+        after 0.1           -> 3 granted, 4 granted
+        5 lock db PR        -> queued
         3 unlock db         -> nothing
+        4 unlock db         -> nothing
+        after 9.9           -> nothing
         2 unlock db         -> 1 converted EX
-        1 unlock db         -> 4 granted
+        1 unlock db         -> 5 granted
         after 60            -> nothing
     """,
     "so it is with a lock of any other resource": """
