@@ -430,7 +430,7 @@ class WaitingSets:
         self._serve(work, now, effects)
 
     def _end_doubts(self, entry: Entry, now: Instant) -> list[Entry]:
-        """Let what is held back for C{entry} pass if it is in doubt and the time has come; return where."""
+        """End what holds back the requests for C{entry} that are in doubt, if the time has come; return where."""
         queue, table = entry.sets, self._table
         touched: list[Entry] = []
         if queue is None or not queue.doubts:
