@@ -22,13 +22,15 @@ def test_a_daemon_whose_locks_are_free_ends_at_once(programs: Programs, daemon: 
 
 def test_holders_go_on_and_waiters_wait_for_the_next_daemon(programs: Programs, tmp_path: Path, marks: Marks) -> None:
     words = ["-s", str(tmp_path / "s"), "-r", "R", "-d", "60000"]
-    holder = programs.start(*marks.job(*words, seconds=0.5))
+    holder = programs.start(*marks.job(*words))
     assert holder.line() == "held"
     [daemon] = programs.daemons()
     waiter = programs.start(*marks.job("-V", *words, seconds=0))
     eventually(lambda: "waiting for R" in waiter.line(), "the wait")
-    assert flomctl(programs, "drain", "-s", str(tmp_path / "s")).returncode == 0
+    draining = programs.start_program(FLOMCTL, "drain", "-s", str(tmp_path / "s"))
+    eventually(lambda: "draining" in flomctl(programs, "status", "-s", str(tmp_path / "s")).stdout, "the drain")
     assert holder.finish().returncode == 0
+    assert draining.finish().returncode == 0
     ended = waiter.finish()
     assert (ended.returncode, complaints(ended)) == (0, "")
     assert programs.daemons() != [daemon]
