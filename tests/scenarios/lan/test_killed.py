@@ -17,7 +17,7 @@ from tests.scenarios.lan.test_reclaim import SCRIPTS, elements_given
 
 pytestmark = needs_network_namespaces
 
-GRACE = 1.0
+GRACE = 3.0  # in which all come back at once, perhaps on a busy machine
 
 
 class Scene:
@@ -84,7 +84,7 @@ def test_commands_reclaim_what_they_held_and_others_wait(scene: Scene, marks: Ma
     ending.say("end")  # while there is none
     daemon = scene.start()
     late = [scene.ask(name) for name in ("R", "red.green", number)]
-    assert "clients of other hosts held locks" in daemon.await_log("grace for 1 s")
+    assert "clients of other hosts held locks" in daemon.await_log("grace for 3 s")
     assert_well(ending)
     begun = len(marks.holdings())
     daemon.await_log("grace is over")

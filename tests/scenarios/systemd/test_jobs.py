@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.machine import Machine, why_not
+from tests.fakes.programs import eventually
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
@@ -67,7 +68,7 @@ def shown(machine: Machine, name: str) -> str:
 
 
 def journal(machine: Machine) -> list[str]:
-    """Return what the last run of the service has written."""
+    """Return what the last run of the service has written, as far as the journal has read it."""
     machine.check("journalctl --sync")
     invocation = shown(machine, "InvocationID")
     command = f"journalctl --no-pager -o cat _SYSTEMD_INVOCATION_ID={invocation} _COMM=flom-run + "
@@ -83,7 +84,7 @@ def test_a_job_waits_for_the_lock_and_runs(machine: Machine) -> None:
         assert shown(machine, "ActiveState") == "activating"
     machine.check("systemctl start backup.service")  # which joins the start that goes on
     assert (shown(machine, "Result"), shown(machine, "ExecMainStatus")) == ("success", "0")
-    assert "at work" in journal(machine)
+    eventually(lambda: "at work" in journal(machine), "what it writes")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,10 @@ def test_a_run_can_be_left_out(
     with held(machine):
         machine.run("systemctl start backup.service")
     assert (shown(machine, "Result"), shown(machine, "ExecMainStatus")) == result
-    assert [line for line in journal(machine) if line.startswith(("flom-run", "at work"))] == written
+    eventually(
+        lambda: [line for line in journal(machine) if line.startswith(("flom-run", "at work"))] == written,
+        "what it writes",
+    )
 
 
 def test_a_job_that_is_stopped_is_told_once(machine: Machine) -> None:
@@ -112,7 +116,7 @@ def test_a_job_that_is_stopped_is_told_once(machine: Machine) -> None:
     machine.check("until [ -e /tmp/at-work ]; do sleep 0.1; done")
     machine.check("systemctl stop backup.service")
     assert shown(machine, "Result") == "success"
-    assert journal(machine).count("told") == 1
+    eventually(lambda: journal(machine).count("told") == 1, "what it writes")
 
 
 def test_a_build_that_is_killed_with_its_daemon_ends_no_other_lock(machine: Machine) -> None:
