@@ -101,6 +101,6 @@ def test_a_command_is_ended(manner: str, tmp_path: Path, programs: Programs) -> 
         if manner == "stubborn":
             running.process.kill()
         assert running.wait() == (-9 if manner == "stubborn" else 143)
-    if manner == "polite":
-        eventually(lambda: store.history.jobs[1].has_ended, "what it has told")
+        if manner == "polite":
+            eventually(lambda: store.history.jobs[1].has_ended, "what it has told")
     assert store.history.jobs[1].has_ended == (manner == "polite")
