@@ -257,7 +257,7 @@ class WaitingSets:
             queue, resource = part.entry.sets, part.entry.resource
             is_barred = each.is_free and (
                 (queue is not None and queue.bars(each.number))
-                or (part.entry.conversions and self._is_barred(resource, part.request))
+                or (part.entry.conversions and self.is_barred(resource, part.request))
             )
             if is_barred or not (resource.fits(part.request, now) or self._shares(part.request)):
                 delay = None if is_barred else resource.next_chance(now, is_wanted=True)
@@ -267,7 +267,8 @@ class WaitingSets:
                 return part
         return None
 
-    def _is_barred(self, resource: Resource, request: LockRequest) -> bool:
+    def is_barred(self, resource: Resource, request: LockRequest) -> bool:
+        """Return whether C{request}, which fits, is in the way of a conversion that waits, if any can there."""
         return isinstance(resource, ConvertibleResource) and resource.is_barred(request)
 
     def _shares(self, request: LockRequest) -> bool:

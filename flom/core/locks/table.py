@@ -847,9 +847,7 @@ class LockTable(LockRecords):
 
     def _is_barred(self, resource: Resource, request: LockRequest) -> bool:
         """Return whether C{request}, which fits, has to wait for a conversion."""
-        if not isinstance(resource, ConvertibleResource):
-            return False
-        return resource.is_barred(request) and not self._sets.is_needed(request)
+        return self._sets.is_barred(resource, request) and not self._sets.is_needed(request)
 
     def _make_resource(self, name: ResourceName) -> Resource:
         """Make the resource C{name}; L{InvalidTimestampFormat} is raised if its format cannot be used."""
